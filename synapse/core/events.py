@@ -1,0 +1,152 @@
+"""Everything that can happen to a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from synapse.core.memory.record import Record
+from synapse.core.messages import Message
+from synapse.core.text import SharedText
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """Records read back from our own disk at the start; bodies of memories may be left out."""
+
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The disk has been read: open for business. Sets the first timers."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A message from the peer with this key, which the transport has authenticated."""
+
+    peer: bytes
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """A peer answered a request of ours, and every message of its reply has been handled."""
+
+    peer: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SendFailed:
+    """A peer could not be reached; `reason` is a short code."""
+
+    peer: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Introduced:
+    """Whoever answers at `url` described itself with this record."""
+
+    url: str
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class IntroductionFailed:
+    """Nobody useful answered at `url`; `reason` is a short code."""
+
+    url: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """The timer of this name is due."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReplied:
+    """A model answered. `model` and `family` are what really served it."""
+
+    call_id: int
+    text: str
+    model: str
+    family: str
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailed:
+    """A model did not answer. `failure` is one of `model_routing.FAILURES`."""
+
+    call_id: int
+    failure: str
+    detail: str
+    retry_after_ms: int | None = None
+
+
+# Commands of this spore's own users. `token` comes back in the `Acknowledge`.
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Keep a shared memory."""
+
+    token: int
+    text: SharedText
+    kind: SharedText
+    tags: tuple[SharedText, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RememberPrivately:
+    """Keep a memory that never leaves this spore."""
+
+    token: int
+    text: str
+    kind: str
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Retract:
+    """Drop the body of one of our operator's own records, everywhere. Its header stays."""
+
+    token: int
+    record_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitTask:
+    """Ask the swarm a question."""
+
+    token: int
+    text: SharedText
+
+
+@dataclass(frozen=True, slots=True)
+class AddPeer:
+    """Talk to the spore at this address. The operator vouches for it."""
+
+    token: int
+    url: str
+
+
+Command = Remember | RememberPrivately | Retract | SubmitTask | AddPeer
+Event = (
+    Restored
+    | Started
+    | MessageReceived
+    | Exchanged
+    | SendFailed
+    | Introduced
+    | IntroductionFailed
+    | TimerFired
+    | ModelReplied
+    | ModelFailed
+    | Command
+)

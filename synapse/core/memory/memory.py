@@ -1,0 +1,71 @@
+"""A memory as people and indexes see it, whether it came from a shared record or stayed private."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from synapse.core.memory.record import MEMORY, Record
+
+TEXT_BYTES_MAX = 60_000  # of one memory; leaves room for tags and salt in a 64 KiB body
+LABEL_CHARACTERS_MAX = 64  # of a kind or a tag
+TAGS_MAX = 16
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateMemory:
+    """A memory that never leaves this spore. It is not a `Record`, so no message can hold it."""
+
+    id: bytes
+    text: str
+    kind: str
+    tags: tuple[str, ...]
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One memory, shared or private."""
+
+    id: bytes
+    text: str
+    kind: str  # the user's word: note, fact, …
+    tags: tuple[str, ...]
+    author: str  # the writer's public key, hexadecimal; empty for a private memory
+    created_ms: int
+    shared: bool
+
+
+def from_record(record: Record) -> Memory | None:
+    """The memory a record holds; None for other kinds, erased bodies and nonsense."""
+    if record.kind != MEMORY:
+        return None
+    content = record.content()
+    text, kind, tags = content.get("text"), content.get("kind"), content.get("tags")
+    if not isinstance(text, str) or not text.strip():
+        return None
+    return Memory(
+        id=record.id,
+        text=text,
+        kind=_label(kind) or "note",
+        tags=tuple(filter(None, map(_label, tags[:TAGS_MAX]))) if isinstance(tags, list) else (),
+        author=record.header.writer.hex(),
+        created_ms=record.header.hlc.ms,
+        shared=True,
+    )
+
+
+def from_private(private: PrivateMemory) -> Memory:
+    """The same view of a memory that stays here."""
+    return Memory(
+        id=private.id,
+        text=private.text,
+        kind=private.kind,
+        tags=private.tags,
+        author="",
+        created_ms=private.created_ms,
+        shared=False,
+    )
+
+
+def _label(value: object) -> str:
+    return value[:LABEL_CHARACTERS_MAX] if isinstance(value, str) else ""
