@@ -23,10 +23,14 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """A message from the peer with this key, which the transport has authenticated."""
+    """A message from the peer with this key, which the transport has authenticated.
+
+    `reply` when it answers a request of ours: what we say back is then a new request.
+    """
 
     peer: bytes
     message: Message
+    reply: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Exchanged:
     """A peer answered a request of ours, and every message of its reply has been handled."""
 
     peer: bytes
+    polled: bool = False  # the request held a `Poll`
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class SendFailed:
 
     peer: bytes
     reason: str
+    polled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +120,14 @@ class RememberPrivately:
 
 @dataclass(frozen=True, slots=True)
 class Retract:
-    """Drop the body of one of our operator's own records, everywhere. Its header stays."""
+    """Drop the body of one of our operator's own records, everywhere. Its header stays.
+
+    A private memory leaves nothing behind.
+    """
 
     token: int
     record_id: bytes
+    private: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +140,7 @@ class SubmitTask:
 
 @dataclass(frozen=True, slots=True)
 class AddPeer:
-    """Talk to the spore at this address. The operator vouches for it."""
+    """Talk to the spore at this address, for which the operator vouches."""
 
     token: int
     url: str

@@ -25,6 +25,7 @@ import nacl.signing
 
 from synapse.core.clock import COUNT_MAX, MS_MAX, Timestamp
 from synapse.core.errors import RecordError
+from synapse.core.text import Shareable
 
 VERSION: Final = 1
 HEADER_BYTES_MAX: Final = 640  # eight 32-byte references and every integer at its widest
@@ -294,3 +295,12 @@ def _is_hash(value: object) -> bool:
 def sorted_by_time(records: Sequence[Record]) -> list[Record]:
     """Oldest first; ties by id, so that every spore gives the same order."""
     return sorted(records, key=lambda record: (record.header.hlc, record.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A record that is yet to be placed in our log and signed. Only what may be shared fits in."""
+
+    kind: str
+    content: Mapping[str, Shareable]
+    refs: tuple[bytes, ...] = ()

@@ -1,0 +1,205 @@
+"""The peers this spore knows: bounded, and filled so that no one neighbourhood can own it.
+
+Addresses come from the operator (seeds, trusted) and from signed descriptions (anyone). Those of
+strangers are bucketed by network group, so that one operator's thousand addresses take a few
+places and not the table (the eclipse defence of Heilman et al., USENIX Security 2015).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+from urllib.parse import urlsplit
+
+from synapse.core.crdt.observed_remove_set import ObservedRemoveSet
+from synapse.core.membership.failure_detector import Health, State
+from synapse.core.membership.handshake import Description, description
+from synapse.core.memory.record import Record
+
+PEERS_MAX: Final = 512  # what one spore can compare itself with in an hour
+GROUP_MAX: Final = 16  # strangers of one network group
+SEED_RETRY_MS: Final = 1_000
+SEED_RETRY_MS_MAX: Final = 60_000
+
+
+@dataclass(slots=True)
+class Peer:
+    """One other spore, and our dealings with it."""
+
+    said: Description
+    seed: bool = False  # the operator named its address
+    health: Health = field(default_factory=Health)
+    url: str | None = None  # where we dial it: the seed's address, or the one it claims
+
+    @property
+    def key(self) -> bytes:
+        """The public key that is this peer."""
+        return self.said.key
+
+    def state(self, *, now_ms: int) -> State:
+        """What our own exchanges say of it."""
+        return self.health.state(now_ms=now_ms, dialable=self.url is not None)
+
+
+@dataclass(slots=True)
+class Seed:
+    """An address the operator wrote, until whoever lives there has introduced itself."""
+
+    url: str
+    key: bytes | None = None
+    retry_ms: int = 0
+    attempts: int = 0
+    problem: str = ""
+
+
+class PeerTable:
+    """Peers by key, and the seeds that lead to them."""
+
+    def __init__(self, *, own_key: bytes, rng: Random, private_addresses: bool) -> None:
+        """`private_addresses`: whether a stranger's loopback or LAN address may be dialled, which
+        makes sense only for a spore that itself lives there."""
+        self.seeds: dict[str, Seed] = {}
+        self._own_key = own_key
+        self._rng = rng
+        self._private_addresses = private_addresses
+        self._peers: dict[bytes, Peer] = {}
+        self._addresses = ObservedRemoveSet()
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(sorted(self._peers.values(), key=lambda peer: peer.key))
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def get(self, key: bytes) -> Peer | None:
+        """The peer with this key."""
+        return self._peers.get(key)
+
+    def addresses(self) -> list[str]:
+        """Every address that some description claims now, sorted."""
+        return [element.split(" ", 1)[1] for element in self._addresses.elements()]
+
+    def add_seed(self, url: str) -> Seed:
+        """Talk to whoever answers there."""
+        return self.seeds.setdefault(url, Seed(url))
+
+    def describe(self, record: Record) -> Peer | None:
+        """Take in a description. None when it is our own, old, nonsense or one too many."""
+        said = description(record)
+        if said is None or said.key == self._own_key or not said.compatible:
+            return None
+        peer = self._peers.get(said.key)
+        if peer is None:
+            if not self._room_for(said):
+                return None
+            peer = self._peers[said.key] = Peer(said)
+        elif said.said_ms < peer.said.said_ms:
+            return None
+        self._claim(peer.said, said, tag=record.id.hex())
+        peer.said = said
+        if not peer.seed:
+            peer.url = said.url if said.url is not None and self._may_dial(said.url) else None
+        return peer
+
+    def introduced(self, url: str, record: Record) -> Peer | None:
+        """Whoever answers at a seed's address is this. None when it is us, or incompatible."""
+        said = description(record)
+        seed = self.seeds.get(url)
+        if seed is not None and said is not None:
+            seed.key, seed.problem, seed.attempts = said.key, "", 0
+        peer = self.describe(record) or (self.get(said.key) if said is not None else None)
+        if peer is not None and seed is not None:
+            peer.seed, peer.url = True, url
+        return peer
+
+    def introduction_failed(self, url: str, reason: str, *, now_ms: int) -> None:
+        """Nobody useful answered at a seed's address: try again later."""
+        seed = self.seeds.get(url)
+        if seed is not None:
+            seed.attempts += 1
+            delay = min(SEED_RETRY_MS << min(seed.attempts - 1, 16), SEED_RETRY_MS_MAX)
+            seed.retry_ms, seed.problem = now_ms + delay, reason
+
+    def unmet_seeds(self, *, now_ms: int) -> list[str]:
+        """Addresses of the operator's that should be dialled now to learn who lives there."""
+        due = [seed for seed in self.seeds.values() if seed.key is None and seed.retry_ms <= now_ms]
+        return sorted(seed.url for seed in due)
+
+    def reachable(self, *, now_ms: int) -> list[bytes]:
+        """Keys of the peers a message can be given to now, sorted."""
+        return [peer.key for peer in self if peer.state(now_ms=now_ms) is not State.DOWN]
+
+    def alive(self, *, now_ms: int) -> list[Peer]:
+        """Peers that answered lately."""
+        return [peer for peer in self if peer.state(now_ms=now_ms) is State.ALIVE]
+
+    def to_compare_with(self, *, now_ms: int) -> Peer | None:
+        """The peer for the next comparison: our choice, at random among those due."""
+        due = [peer for peer in self if peer.url is not None and peer.health.retry_ms <= now_ms]
+        return self._rng.choice(due) if due else None
+
+    def failure_scale(self, *, now_ms: int) -> int:
+        """The local health factor: 8 when over a third of the peers fail at once, else 1."""
+        dialled = [peer for peer in self if peer.url is not None]
+        failing = [peer for peer in dialled if peer.health.failures]
+        return 8 if len(dialled) >= 3 and 3 * len(failing) > len(dialled) else 1
+
+    def _claim(self, old: Description, new: Description, *, tag: str) -> None:
+        """An observed-remove set of claims: a newer description replaces the older one's."""
+        if old.url is not None and old.url != new.url:
+            self._addresses.remove(f"{old.key.hex()} {old.url}")
+        element = f"{new.key.hex()} {new.url}"
+        if new.url is not None and element not in self._addresses:
+            self._addresses.add(element, tag=tag)
+
+    def _room_for(self, said: Description) -> bool:
+        if said.url is not None and said.url in self.seeds:
+            return True
+        group = network_group(said.url)
+        neighbours = sum(network_group(peer.said.url) == group for peer in self._peers.values())
+        if group and neighbours >= GROUP_MAX:
+            return False
+        return len(self._peers) < PEERS_MAX or self._evicted()
+
+    def _evicted(self) -> bool:
+        """Give up the stranger we have heard from least; whether there was one to give up."""
+        silent = [peer for peer in self if not peer.seed and not peer.health.heard_ms]
+        if not silent:
+            return False
+        del self._peers[silent[0].key]
+        return True
+
+    def _may_dial(self, url: str) -> bool:
+        return self._private_addresses or (
+            urlsplit(url).scheme == "https" and not is_private(urlsplit(url).hostname or "")
+        )
+
+
+def network_group(url: str | None) -> str:
+    """The neighbourhood an address belongs to: a /16, a /32 of IPv6, or a registrable domain.
+
+    Empty for spores without an address and for loopback: there is nothing to eclipse there.
+    """
+    host = (urlsplit(url).hostname or "") if url is not None else ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return "" if host in ("", "localhost") else ".".join(host.split(".")[-2:])
+    if address.is_loopback:
+        return ""
+    prefix = 16 if address.version == 4 else 32
+    return str(ipaddress.ip_network((address, prefix), strict=False))
+
+
+def is_private(host: str) -> bool:
+    """Whether a host name is, by its looks alone, no address of the public internet.
+
+    A first filter only: the transport checks what the name resolves to when it connects.
+    """
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".internal", ".localhost"))

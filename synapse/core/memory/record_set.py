@@ -1,0 +1,204 @@
+"""The replicated set: an OR-Set of records, in log form.
+
+Elements are record ids, dots are (writer, epoch, seq), additions live in the log, so a merge costs
+the delta. This class decides what may enter and knows, in a few bytes a record, what is held; the
+records themselves are on disk.
+
+Entry depends only on records, never on who brought them or in which order: what cannot be judged
+yet is parked, and enters when what it waits for has come. So any two spores that have met the same
+records hold the same headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from synapse.core.crdt.frontier import Frontier
+from synapse.core.crdt.retractions import Retractions
+from synapse.core.memory.id_index import FINGERPRINT_BYTES, IdIndex, key_of
+from synapse.core.memory.record import CERTIFICATE, REFS_MAX, RETRACTION, Dot, Record
+
+FUTURE_MS_MAX: Final = 600_000  # 10 minutes: what honest clocks were seen to differ by
+PARKED_MAX: Final = 4_096  # about 4 MiB of ordinary records
+
+
+class Admission(StrEnum):
+    """What became of one record."""
+
+    NEW = "new"
+    KNOWN = "known"
+    EARLY = "early"  # parked: its time is more than ten minutes ahead
+    UNCERTIFIED = "uncertified"  # parked: its operator has not named this writer yet
+    BODILESS = "bodiless"  # parked: without a body, and no retraction says why
+    BAD_RETRACTION = "bad_retraction"  # refused: it does not say what it takes back
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The result of offering one record: what entered (it, and what had waited for it)."""
+
+    status: Admission
+    records: tuple[Record, ...] = ()
+    erased: tuple[bytes, ...] = ()  # ids whose bodies are to be dropped from the disk
+
+
+def dot_text(dot: Dot) -> str:
+    """A dot as the CRDTs and the bodies of retractions write it."""
+    writer, epoch, seq = dot
+    return f"{writer.hex()}/{epoch}/{seq}"
+
+
+class RecordSet:
+    """What one spore holds, and the rules of entry."""
+
+    def __init__(self) -> None:
+        self.frontier = Frontier()
+        self.retractions = Retractions()
+        self.equivocations: dict[bytes, int] = {}  # by writer: records on a dot already used
+        self.counts_by_kind: dict[str, int] = {}
+        self._indexes: dict[bytes, IdIndex] = {}
+        self._certified: set[tuple[bytes, bytes]] = set()
+        self._parked: dict[bytes, Record] = {}
+        self._parked_order: deque[bytes] = deque()
+
+    # What is held.
+
+    def __len__(self) -> int:
+        return sum(self.counts_by_kind.values())
+
+    def __contains__(self, record: Record) -> bool:
+        index = self._indexes.get(record.header.operator)
+        return index is not None and key_of(record) in index
+
+    @property
+    def parked(self) -> int:
+        """How many records wait for something."""
+        return len(self._parked)
+
+    def operators(self) -> list[bytes]:
+        """Whose records are held, sorted."""
+        return sorted(self._indexes)
+
+    def index(self, operator: bytes) -> IdIndex:
+        """One operator's ids; empty when nothing of theirs is held."""
+        return self._indexes.get(operator, _NOTHING)
+
+    def row_fingerprint(self, operator: bytes) -> bytes:
+        """The fingerprint of one operator's records."""
+        index = self.index(operator)
+        return index.fingerprint(0, len(index))
+
+    def fingerprint(self) -> bytes:
+        """The fingerprint of everything: equal on two spores that hold the same headers."""
+        digest = hashlib.sha256()
+        for operator in self.operators():
+            digest.update(operator + self.row_fingerprint(operator))
+        return digest.digest()[:FINGERPRINT_BYTES]
+
+    def current(self, record: Record) -> Record:
+        """The record as it may be kept now: without its body once it was retracted."""
+        return record.without_body() if self._retracted(record) else record
+
+    # Entry.
+
+    def admit(self, record: Record, *, now_ms: int) -> Admitted:
+        """Offer a genuine record. Never raises; what is parked or refused says why."""
+        if record in self:
+            return Admitted(Admission.KNOWN)
+        status = self._judge(record, now_ms=now_ms)
+        if status is Admission.BAD_RETRACTION:
+            return Admitted(status)
+        if status is not Admission.NEW:
+            self._park(record)
+            return Admitted(status)
+        entered = [self._enter(record)]
+        erased = list(record.header.refs) if record.kind == RETRACTION else []
+        if record.kind in (CERTIFICATE, RETRACTION):
+            entered += self._release(now_ms=now_ms)
+        return Admitted(Admission.NEW, tuple(entered), tuple(erased))
+
+    def due(self, *, now_ms: int) -> tuple[Record, ...]:
+        """Let in what was parked for its time and is due now."""
+        return tuple(self._release(now_ms=now_ms))
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Take in records from our own log, where only what had entered was written.
+
+        Bodies may be missing: they were checked when the records first came.
+        """
+        for record in records:
+            if record not in self:
+                self._enter(record)
+
+    def _judge(self, record: Record, *, now_ms: int) -> Admission:
+        header = record.header
+        if header.hlc.ms > now_ms + FUTURE_MS_MAX:
+            return Admission.EARLY
+        certified = (header.operator, header.writer) in self._certified
+        if header.writer != header.operator and not certified:
+            return Admission.UNCERTIFIED
+        if record.kind == RETRACTION:
+            if record.body is None:
+                return Admission.BODILESS
+            return Admission.NEW if retracted_dots(record) else Admission.BAD_RETRACTION
+        if record.body is None and not self._retracted(record):
+            return Admission.BODILESS
+        return Admission.NEW
+
+    def _enter(self, record: Record) -> Record:
+        header = record.header
+        self._indexes.setdefault(header.operator, IdIndex()).add(key_of(record))
+        self.counts_by_kind[header.kind] = self.counts_by_kind.get(header.kind, 0) + 1
+        if not self.frontier.add(f"{header.writer.hex()}/{header.epoch}", header.seq):
+            self.equivocations[header.writer] = self.equivocations.get(header.writer, 0) + 1
+        if header.kind == CERTIFICATE and header.operator == header.writer:
+            self._certified.update((header.operator, writer) for writer in header.refs)
+        if header.kind == RETRACTION:
+            for dot in retracted_dots(record):
+                self.retractions.add(header.operator, dot, tag=record.id.hex())
+        return self.current(record)
+
+    def _retracted(self, record: Record) -> bool:
+        # A retraction itself cannot be taken back: its body is what keeps others erased.
+        header = record.header
+        return header.kind not in (RETRACTION, CERTIFICATE) and self.retractions.covers(
+            header.operator, dot_text(header.dot)
+        )
+
+    def _park(self, record: Record) -> None:
+        if record.id not in self._parked:
+            self._parked_order.append(record.id)
+        self._parked[record.id] = record
+        while len(self._parked) > PARKED_MAX:  # the oldest goes; reconciliation brings it again
+            self._parked.pop(self._parked_order.popleft(), None)
+
+    def _release(self, *, now_ms: int) -> list[Record]:
+        entered: list[Record] = []
+        progress = True
+        while progress:  # a certificate may itself have been waiting; each pass lets one more in
+            progress = False
+            for record_id in list(self._parked_order):
+                record = self._parked.get(record_id)
+                if record is None or self._judge(record, now_ms=now_ms) is not Admission.NEW:
+                    continue
+                del self._parked[record_id]
+                self._parked_order.remove(record_id)
+                entered.append(self._enter(record))
+                progress = True
+        return entered
+
+
+def retracted_dots(record: Record) -> list[str]:
+    """The dots a retraction names; empty when its author wrote nonsense."""
+    dots = record.content().get("dots")
+    if not isinstance(dots, list) or not 1 <= len(dots) <= REFS_MAX:
+        return []
+    return dots if all(isinstance(dot, str) and len(dot) <= 128 for dot in dots) else []
+
+
+_NOTHING: Final = IdIndex()

@@ -1,0 +1,235 @@
+"""Tasks, positions and outcomes as a fold over records: any spore can answer for any task.
+
+The fold does not depend on the order of arrival. A position may come before its task; it waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from synapse.core.memory.record import OUTCOME, POSITION, TASK, Record
+
+TASK_BYTES_MAX: Final = 16_384  # of a task's text: four pages, which small models can hold
+TASKS_MAX: Final = 10_000  # kept in memory, about 2 kB each; older answered ones stay in the log
+ORPHANS_MAX: Final = 10_000
+POSITIONS_MAX: Final = 64  # of one task; ours need at most 15
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """One answer one model gave in one cycle."""
+
+    id: bytes
+    author: bytes  # the spore that asked the model
+    answer: str
+    claims: tuple[str, ...]
+    cites: tuple[bytes, ...]
+    confidence: float
+    model: str
+    family: str
+    cycle: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dissent:
+    """An answer that did not win, and how much spoke for it."""
+
+    answer: str
+    posterior: float
+    families: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a task came to. `answer` is None when nothing known bears on it."""
+
+    id: bytes
+    author: bytes
+    answer: str | None
+    stop_reason: str
+    posterior: float
+    weak: bool
+    cycles: int
+    cites: tuple[bytes, ...]
+    supporters: tuple[bytes, ...]  # ids of the positions that say so
+    dissent: tuple[Dissent, ...]
+    created_ms: int
+
+
+@dataclass(slots=True)
+class Task:
+    """A question and everything known about it."""
+
+    id: bytes
+    text: str
+    author: bytes
+    operator: bytes
+    created_ms: int
+    positions: list[Position] = field(default_factory=list)
+    outcome: Outcome | None = None
+
+
+class TaskBook:
+    """Every task met, newest last."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[bytes, Task] = {}
+        self._orphans: dict[bytes, list[Record]] = {}
+        self._orphan_count = 0
+        self.forgotten = 0  # tasks that are only in the log now
+
+    def __len__(self) -> int:
+        return len(self._tasks) + self.forgotten
+
+    def __iter__(self) -> Iterator[Task]:
+        """Newest first."""
+        return iter(sorted(self._tasks.values(), key=lambda t: (-t.created_ms, t.id)))
+
+    def get(self, task_id: bytes) -> Task | None:
+        """The task with this id."""
+        return self._tasks.get(task_id)
+
+    def absorb(self, record: Record) -> Task | None:
+        """Fold one record in; the task it changed, if any."""
+        if record.kind == TASK:
+            return self._open(record)
+        if record.kind not in (POSITION, OUTCOME) or not record.header.refs:
+            return None
+        task = self._tasks.get(record.header.refs[0])
+        if task is None:
+            self._keep_orphan(record)
+            return None
+        return self._attach(task, record)
+
+    def _open(self, record: Record) -> Task | None:
+        text = record.content().get("text")
+        if record.id in self._tasks or not isinstance(text, str) or not text.strip():
+            return None
+        header = record.header
+        task = Task(record.id, text, header.writer, header.operator, header.hlc.ms)
+        self._tasks[record.id] = task
+        orphans = self._orphans.pop(record.id, [])
+        self._orphan_count -= len(orphans)
+        for orphan in orphans:
+            self._attach(task, orphan)
+        self._bound()
+        return task
+
+    def _attach(self, task: Task, record: Record) -> Task | None:
+        if record.kind == POSITION:
+            position = _position(record)
+            known = any(one.id == record.id for one in task.positions)
+            if position is None or known or len(task.positions) >= POSITIONS_MAX:
+                return None
+            task.positions.append(position)
+            task.positions.sort(key=lambda one: (one.created_ms, one.id))
+            return task
+        outcome = _outcome(record)
+        # Whoever asked decides: a stranger's outcome would be a forged answer.
+        if outcome is None or record.header.operator != task.operator:
+            return None
+        if task.outcome is None or (outcome.created_ms, outcome.id) < (
+            task.outcome.created_ms,
+            task.outcome.id,
+        ):
+            task.outcome = outcome
+        return task
+
+    def _keep_orphan(self, record: Record) -> None:
+        if self._orphan_count >= ORPHANS_MAX:
+            oldest = next(iter(self._orphans))
+            self._orphan_count -= len(self._orphans.pop(oldest))
+        self._orphans.setdefault(record.header.refs[0], []).append(record)
+        self._orphan_count += 1
+
+    def _bound(self) -> None:
+        if len(self._tasks) > TASKS_MAX:
+            oldest = min(
+                self._tasks.values(), key=lambda t: (t.outcome is None, t.created_ms, t.id)
+            )
+            del self._tasks[oldest.id]
+            self.forgotten += 1
+
+
+def _position(record: Record) -> Position | None:
+    fields = record.content()
+    answer = _text(fields, "answer")
+    if not answer:
+        return None
+    return Position(
+        id=record.id,
+        author=record.header.writer,
+        answer=answer,
+        claims=_texts(fields, "claims"),
+        cites=_ids(fields, "cites"),
+        confidence=_share(fields, "confidence"),
+        model=_text(fields, "model"),
+        family=_text(fields, "family") or "unknown",
+        cycle=_number(fields, "cycle"),
+        created_ms=record.header.hlc.ms,
+    )
+
+
+def _outcome(record: Record) -> Outcome | None:
+    fields = record.content()
+    reason = _text(fields, "stop_reason")
+    if not reason:
+        return None
+    dissent = []
+    for one in _list(fields, "dissent"):
+        if isinstance(one, list) and len(one) == 3 and isinstance(one[0], str):
+            families = one[2] if isinstance(one[2], list) else []
+            dissent.append(
+                Dissent(
+                    one[0],
+                    float(one[1]) if isinstance(one[1], int | float) else 0.0,
+                    tuple(family for family in families if isinstance(family, str)),
+                )
+            )
+    return Outcome(
+        id=record.id,
+        author=record.header.writer,
+        answer=_text(fields, "answer") or None,
+        stop_reason=reason,
+        posterior=_share(fields, "posterior"),
+        weak=fields.get("weak") == 1,
+        cycles=_number(fields, "cycles"),
+        cites=_ids(fields, "cites"),
+        supporters=_ids(fields, "supporters"),
+        dissent=tuple(dissent),
+        created_ms=record.header.hlc.ms,
+    )
+
+
+# A body's fields are whatever its author wrote: each reader gives a value of the right type.
+
+
+def _text(fields: Any, name: str) -> str:
+    value = fields.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _list(fields: Any, name: str) -> list[Any]:
+    value = fields.get(name)
+    return value[:64] if isinstance(value, list) else []
+
+
+def _texts(fields: Any, name: str) -> tuple[str, ...]:
+    return tuple(one for one in _list(fields, name) if isinstance(one, str))
+
+
+def _ids(fields: Any, name: str) -> tuple[bytes, ...]:
+    return tuple(one for one in _list(fields, name) if isinstance(one, bytes) and len(one) == 32)
+
+
+def _number(fields: Any, name: str) -> int:
+    value = fields.get(name)
+    return value if type(value) is int and 0 <= value < 1 << 31 else 0
+
+
+def _share(fields: Any, name: str) -> float:
+    value = fields.get(name)
+    return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else 0.0

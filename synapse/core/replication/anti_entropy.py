@@ -1,0 +1,112 @@
+"""The guarantee: any two spores that can exchange messages end with the same records.
+
+A node compares with one peer at a time, and only the node that began a comparison drives it, so
+that a spore nobody can dial gets and gives everything over its own requests:
+
+    ours to them                     theirs to us
+    Summary            ------------>
+                       <------------ Summary, and a Table when the fingerprints differ
+    Ranges an operator ------------>
+                       <------------ Ranges, Supply (what we lack), Want (what they lack)
+    ...
+
+Every message is bounded; what did not fit is found by the next comparison, which starts at once
+while comparisons make progress. No state about a peer outlives an exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from synapse.core.codec import fitting
+from synapse.core.memory.record import Record
+from synapse.core.memory.record_set import RecordSet
+from synapse.core.messages import (
+    ROWS_MAX,
+    Message,
+    Ranges,
+    Summary,
+    Supply,
+    Table,
+    TableRow,
+    Want,
+)
+from synapse.core.replication.reconciliation import opening, respond
+
+OPERATORS_A_ROUND: Final = 16  # compared at once: 16 x 16 ranges fit one exchange
+
+
+class AntiEntropy:
+    """Compares our set with a peer's. `read` fetches records from the log by id."""
+
+    def __init__(
+        self, records: RecordSet, read: Callable[[Sequence[bytes]], Sequence[Record]]
+    ) -> None:
+        self._records = records
+        self._read = read
+
+    def summary(self) -> Summary:
+        """The heartbeat."""
+        return Summary(self._records.fingerprint(), len(self._records))
+
+    def on_summary(self, theirs: Summary, *, driving: bool) -> list[Message]:
+        """Answer a heartbeat, unless it is itself the answer to ours."""
+        if driving:
+            return []
+        if theirs.fingerprint == self._records.fingerprint():
+            return [self.summary()]
+        return [self.summary(), self._table(after=b"")]
+
+    def on_table(self, table: Table, *, driving: bool) -> list[Message]:
+        """Start to reconcile the operators whose rows differ; to a request, give the rows."""
+        if not driving:
+            return [self._table(after=table.after)]
+        theirs = {row.operator: row for row in table.rows}
+        last = table.rows[-1].operator if table.rows else table.after
+        ours = [
+            operator
+            for operator in self._records.operators()
+            if operator > table.after and (table.complete or operator <= last)
+        ]
+        different = [
+            operator
+            for operator in sorted({*theirs, *ours})
+            if operator not in theirs
+            or theirs[operator].fingerprint != self._records.row_fingerprint(operator)
+        ]
+        replies: list[Message] = [
+            Ranges(operator, opening(self._records.index(operator)))
+            for operator in different[:OPERATORS_A_ROUND]
+        ]
+        if not different and not table.complete:
+            replies.append(Table(last, (), complete=False))  # asks for the rows that follow
+        return replies
+
+    def on_ranges(self, message: Ranges) -> list[Message]:
+        """One step of reconciling one operator's records."""
+        step = respond(self._records.index(message.operator), message.ranges)
+        replies: list[Message] = []
+        if step.ranges:
+            replies.append(Ranges(message.operator, step.ranges))
+        if step.surplus:
+            replies.append(self.supply(step.surplus))
+        if step.wanted:
+            replies.append(Want(step.wanted))
+        return replies
+
+    def supply(self, ids: Sequence[bytes]) -> Supply:
+        """As many of these records as one message holds."""
+        return Supply(fitting(self._read(ids)))
+
+    def _table(self, *, after: bytes) -> Table:
+        operators = [operator for operator in self._records.operators() if operator > after]
+        rows = tuple(
+            TableRow(
+                operator,
+                len(self._records.index(operator)),
+                self._records.row_fingerprint(operator),
+            )
+            for operator in operators[:ROWS_MAX]
+        )
+        return Table(after, rows, complete=len(operators) <= ROWS_MAX)
