@@ -18,6 +18,7 @@ IDS_MAX: Final = 1_024  # 32 KiB of ids
 RANGES_MAX: Final = 256  # 16 ranges split 16 ways each
 ROWS_MAX: Final = 1_024  # operators in one table message: 60 KiB
 MESSAGES_MAX: Final = 64  # in one exchange
+HEAVY_MAX: Final = 3  # messages of records in one exchange: with the rest they stay below 4 MiB
 WAIT_MS_MAX: Final = 25_000  # of a long poll; proxies are known to cut requests at 60 s
 FINGERPRINT_BYTES: Final = 16
 
@@ -112,3 +113,14 @@ class Poll:
 
 
 Message = Summary | Table | Ranges | Push | Supply | Prune | Have | Want | Poll
+
+
+def joined(first: Message, second: Message) -> Message | None:
+    """Two pushes as one, so that a burst costs one exchange; None when they must stay apart."""
+    if not (isinstance(first, Push) and isinstance(second, Push)):
+        return None
+    records = first.records + second.records
+    size = sum(len(one.header_data) + len(one.body or b"") for one in records)
+    if len(records) > RECORDS_MAX // 4 or size > RECORDS_BYTES_MAX // 2:
+        return None
+    return Push(records)

@@ -28,7 +28,7 @@ class TrustCounts:
         """How often anyone graded this (right, wrong)."""
         return self._total(self._right, key), self._total(self._wrong, key)
 
-    def keys(self) -> list[Key]:
+    def graded(self) -> list[Key]:
         """Everything that was ever graded, sorted."""
         return sorted({*self._right, *self._wrong})
 

@@ -80,7 +80,8 @@ class Deliberations:
         self._weight = weight
         self._help_expected = help_expected
         self._deadline_ms = deadline_ms
-        self._annealing = annealing
+        self.annealing = annealing
+        self.cycles_max = CYCLES_MAX
         self._running: dict[bytes, _Deliberation] = {}
         self._calls: dict[int, bytes] = {}
         self._call_ids = count(1)
@@ -223,7 +224,7 @@ class Deliberations:
         request = prompts.ask(
             running.task.text,
             running.quotes,
-            temperature=self._annealing.temperature(running.cycle, cycles=CYCLES_MAX),
+            temperature=self.annealing.temperature(running.cycle, cycles=CYCLES_MAX),
             others=sorted({one.answer for one in before}),
         )
         return [CallModel(call_id, target.name, request, min(target.timeout_ms, left_ms))]

@@ -1,0 +1,423 @@
+"""Drives a node in the real world: events in from one inbox, effects out in order.
+
+One task handles events, so nothing needs a lock. Events that wait together are handled together
+and share one commit: group commit costs nothing and every acknowledgement, reply and message
+still comes after what it rests on is durable. Slow work (HTTP, models, the disk, the index) runs
+beside the loop and comes back as an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import Any, Final
+
+import structlog
+
+from synapse.core import events
+from synapse.core.effects import (
+    Acknowledge,
+    CallModel,
+    Effect,
+    Introduce,
+    Persist,
+    Publish,
+    Send,
+    SetTimer,
+)
+from synapse.core.errors import (
+    Busy,
+    NotFound,
+    PeerError,
+    ProviderError,
+    Refused,
+    StorageError,
+)
+from synapse.core.memory.memory import from_private, from_record
+from synapse.core.messages import HEAVY_MAX, MESSAGES_MAX, Message, Poll, Push, Supply, joined
+from synapse.core.node import Node
+from synapse.driver.indexer import Indexer
+from synapse.driver.news import News
+from synapse.ports import Index, Provider, RecordLog, Transport
+
+INBOX_MAX: Final = 4_096  # events; at a tenth of a millisecond each, half a second of work
+BATCH_MAX: Final = 256  # events of one commit; keeps a commit's share of the latency bounded
+MAILBOX_MAX: Final = 64  # messages kept for a peer that polls; anti-entropy repairs what is dropped
+MAILBOXES_MAX: Final = 512  # as many as there are peers
+STORAGE_RETRY_S: Final = 1.0
+RESTORE_CHUNK: Final = 2_000
+COMMAND_TIMEOUT_S: Final = 30.0  # a disk that takes longer is broken
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Work:
+    """Events that belong together, and whoever waits for what they lead to."""
+
+    events: Sequence[events.Event]
+    peer: bytes | None = None  # whose request this is; messages to it are the reply
+    replies: list[Message] = field(default_factory=list)
+    done: asyncio.Future[None] | None = None
+
+
+@dataclass(slots=True)
+class _Mailbox:
+    """Messages for a peer that cannot be dialled, until it asks."""
+
+    messages: deque[Message] = field(default_factory=lambda: deque(maxlen=MAILBOX_MAX))
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class Driver:
+    """Runs one node until cancelled."""
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        log: RecordLog,
+        index: Index,
+        transport: Transport,
+        providers: Mapping[str, Provider],
+        clock: Callable[[], int],
+    ) -> None:
+        """`providers` maps each target's name to what can ask it; `clock` gives milliseconds."""
+        self.node = node
+        self.log = log
+        self.index = index
+        self.news = News()
+        self.clock = clock
+        self.indexer = Indexer(log, index)
+        self._transport = transport
+        self._providers = providers
+        self._inbox: asyncio.Queue[_Work] = asyncio.Queue(INBOX_MAX)
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._commands: dict[int, asyncio.Future[bytes | None]] = {}
+        self._tokens = count(1)
+        self._outboxes: dict[bytes, deque[Message]] = {}
+        self._mailboxes: dict[bytes, _Mailbox] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stalled: StorageError | None = None
+
+    # For users, through operations, and for peers, through the gossip routes.
+
+    @property
+    def stalled(self) -> StorageError | None:
+        """Why nothing can be written now; None when all is well."""
+        return self._stalled
+
+    async def submit(self, make: Callable[[int], events.Command]) -> bytes | None:
+        """Run a command; the id of what it made, once that is durable.
+
+        Raises Refused, Busy when the inbox is full, StorageError when the disk fails.
+        """
+        self._refuse_when_stalled()
+        token = next(self._tokens)
+        future: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._commands[token] = future
+        try:
+            self._enqueue(_Work((make(token),)))
+            async with asyncio.timeout(COMMAND_TIMEOUT_S):
+                return await future
+        except TimeoutError:
+            raise StorageError(
+                "the disk did not answer in time; the write may yet happen"
+            ) from None
+        finally:
+            self._commands.pop(token, None)
+
+    async def exchange(self, peer: bytes, messages: Sequence[Message]) -> list[Message]:
+        """Answer a peer's request. Raises Busy, StorageError."""
+        self._refuse_when_stalled()
+        done = asyncio.get_running_loop().create_future()
+        work = _Work(
+            [events.MessageReceived(peer, message) for message in messages], peer=peer, done=done
+        )
+        self._enqueue(work)
+        await done
+        mailbox = self._mailbox(peer)
+        wait_ms = max((one.wait_ms for one in messages if isinstance(one, Poll)), default=0)
+        if wait_ms and not work.replies and not mailbox.messages:
+            mailbox.arrived.clear()
+            try:
+                async with asyncio.timeout(wait_ms / 1_000):
+                    await mailbox.arrived.wait()
+            except TimeoutError:
+                pass  # no news is an answer too
+        held = [mailbox.messages.popleft() for _ in range(len(mailbox.messages))]
+        return _sendable(work.replies + held)[0]
+
+    # Life.
+
+    async def restore(self) -> None:
+        """Rebuild every view from the log, then open for business."""
+        loop = asyncio.get_running_loop()
+        scan = self.log.scan(bodies_of=VIEW_KINDS)
+        while chunk := await loop.run_in_executor(None, lambda: tuple(islice(scan, RESTORE_CHUNK))):
+            self.node.handle(events.Restored(chunk), now_ms=self.clock())
+        self._enqueue(_Work((events.Started(),)))
+
+    async def run(self) -> None:
+        """Handle events until cancelled."""
+        indexer = asyncio.create_task(self._keep_indexed())
+        try:
+            while True:
+                batch = [await self._inbox.get()]
+                while len(batch) < BATCH_MAX and not self._inbox.empty():
+                    batch.append(self._inbox.get_nowait())
+                await self._handle(batch)
+                if indexer.done():
+                    indexer.result()  # an index that fails stops the node: it would lie
+        finally:
+            indexer.cancel()
+            for task in self._tasks:
+                task.cancel()
+            for timer in self._timers.values():
+                timer.cancel()
+
+    async def _keep_indexed(self) -> None:
+        await self.indexer.fill()
+        self.news.publish("ready", {"memories": self.indexer.indexed})
+        await self.indexer.follow()
+
+    async def _handle(self, batch: Sequence[_Work]) -> None:
+        now_ms = self.clock()
+        effects: list[tuple[_Work, Effect]] = []
+        staged = False
+        for work in batch:
+            for event in work.events:
+                for effect in self.node.handle(event, now_ms=now_ms):
+                    if isinstance(effect, Persist):
+                        self.log.stage(effect.records, private=effect.private, erased=effect.erased)
+                        staged = True
+                    effects.append((work, effect))
+        if staged:
+            await self._commit(batch)
+        for work, effect in effects:
+            self._perform(work, effect)
+        for work in batch:
+            if work.done is not None and not work.done.done():
+                work.done.set_result(None)
+
+    async def _commit(self, batch: Sequence[_Work]) -> None:
+        """Make what was staged durable. While the disk refuses, nothing else happens: intake
+        stops, whoever waits is told, and nothing staged is lost."""
+        while True:
+            try:
+                await asyncio.to_thread(self.log.commit)
+            except StorageError as error:
+                if self._stalled is None:
+                    _log.error("storage_stalled", problem=str(error))
+                    self.news.publish("storage", {"problem": str(error)})
+                self._stalled = error
+                self._fail_waiting(batch, error)
+                await asyncio.sleep(STORAGE_RETRY_S)
+                continue
+            if self._stalled is not None:
+                _log.info("storage_recovered")
+                self._stalled = None
+            return
+
+    def _fail_waiting(self, batch: Sequence[_Work], error: StorageError) -> None:
+        for future in self._commands.values():
+            if not future.done():
+                future.set_exception(error)
+        for work in [*batch, *self._drained()]:
+            if work.done is not None and not work.done.done():
+                work.done.set_exception(error)
+
+    def _drained(self) -> list[_Work]:
+        """Take out of the inbox what somebody waits for; timers and replies keep their place."""
+        waiting = [self._inbox.get_nowait() for _ in range(self._inbox.qsize())]
+        for work in waiting:
+            if work.done is None and not isinstance(work.events[0], events.Command):
+                self._inbox.put_nowait(work)
+        return [work for work in waiting if work.done is not None]
+
+    # Effects.
+
+    def _perform(self, work: _Work, effect: Effect) -> None:
+        match effect:
+            case Persist(records, private, erased):
+                shared = filter(None, map(from_record, records))
+                self.indexer.want([*shared, *map(from_private, private)], erased=erased)
+            case Send(peer, url, message):
+                self._send(work, peer, url, message)
+            case Introduce():
+                self._spawn(self._introduce(effect))
+            case SetTimer(name, after_ms):
+                self._set_timer(name, after_ms)
+            case CallModel():
+                self._spawn(self._call_model(effect))
+            case Acknowledge():
+                self._acknowledge(effect)
+            case Publish(topic, data):
+                self.news.publish(topic, data)
+
+    def _acknowledge(self, effect: Acknowledge) -> None:
+        future = self._commands.get(effect.token)
+        if future is None or future.done():
+            return  # whoever asked has gone
+        if effect.refused is None:
+            future.set_result(effect.id)
+        elif effect.refused == "not_found":
+            future.set_exception(NotFound(effect.message))
+        else:
+            future.set_exception(Refused(effect.refused, effect.message))
+
+    def _set_timer(self, name: str, after_ms: int) -> None:
+        previous = self._timers.get(name)
+        if previous is not None:
+            previous.cancel()
+        loop = asyncio.get_running_loop()
+        self._timers[name] = loop.call_later(after_ms / 1_000, self._timer_due, name)
+
+    def _timer_due(self, name: str) -> None:
+        del self._timers[name]
+        self._spawn(self._tell(_Work((events.TimerFired(name),))))
+
+    def _send(self, work: _Work, peer: bytes, url: str | None, message: Message) -> None:
+        if work.peer == peer:
+            work.replies.append(message)
+        elif url is None:
+            mailbox = self._mailbox(peer)
+            mailbox.messages.append(message)
+            mailbox.arrived.set()
+        elif isinstance(message, Poll):
+            self._spawn(self._post(peer, url, [message]))
+        else:
+            self._put_in_outbox(peer, url, message)
+
+    def _put_in_outbox(self, peer: bytes, url: str, message: Message) -> None:
+        outbox = self._outboxes.get(peer)
+        if outbox is None:
+            self._outboxes[peer] = deque((message,))
+            self._spawn(self._empty_outbox(peer, url))
+            return
+        together = joined(outbox[-1], message) if outbox else None
+        if together is not None:
+            outbox[-1] = together
+        elif len(outbox) < MAILBOX_MAX:
+            outbox.append(message)
+        # Beyond that the peer is too slow to be pushed to; comparing will bring it what it lacks.
+
+    async def _empty_outbox(self, peer: bytes, url: str) -> None:
+        """One exchange after another with one peer: what comes meanwhile travels together."""
+        outbox = self._outboxes[peer]
+        try:
+            while outbox:
+                messages, rest = _sendable(outbox)
+                outbox.clear()
+                outbox.extend(rest)
+                if not await self._post(peer, url, messages):
+                    return
+        finally:
+            del self._outboxes[peer]
+
+    async def _post(self, peer: bytes, url: str, messages: Sequence[Message]) -> bool:
+        polled = any(isinstance(message, Poll) for message in messages)
+        try:
+            replies = await self._transport.exchange(peer, url, messages)
+        except PeerError as error:
+            _log.debug("peer_failed", peer=peer.hex()[:16], url=url, problem=str(error))
+            await self._tell(_Work((events.SendFailed(peer, error.reason, polled),)))
+            return False
+        received = [events.MessageReceived(peer, message, reply=True) for message in replies]
+        await self._tell(_Work([*received, events.Exchanged(peer, polled)]))
+        return True
+
+    async def _introduce(self, effect: Introduce) -> None:
+        try:
+            record = await self._transport.introduce(effect.url, trusted=effect.trusted)
+        except PeerError as error:
+            await self._tell(_Work((events.IntroductionFailed(effect.url, error.reason),)))
+        else:
+            await self._tell(_Work((events.Introduced(effect.url, record),)))
+
+    async def _call_model(self, call: CallModel) -> None:
+        provider = self._providers[call.target]
+        event: events.Event
+        try:
+            reply = await provider.complete(call.target, call.request, timeout_ms=call.timeout_ms)
+        except ProviderError as error:
+            _log.info("model_failed", target=call.target, failure=error.failure, detail=str(error))
+            event = events.ModelFailed(
+                call.call_id, error.failure, str(error), error.retry_after_ms
+            )
+        else:
+            event = events.ModelReplied(
+                call.call_id,
+                reply.text,
+                reply.model,
+                reply.family,
+                reply.tokens_in,
+                reply.tokens_out,
+            )
+        await self._tell(_Work((event,)))
+
+    # Plumbing.
+
+    def _mailbox(self, peer: bytes) -> _Mailbox:
+        mailbox = self._mailboxes.get(peer)
+        if mailbox is None:
+            if len(self._mailboxes) >= MAILBOXES_MAX:
+                self._mailboxes.pop(next(iter(self._mailboxes)))
+            mailbox = self._mailboxes[peer] = _Mailbox()
+        return mailbox
+
+    def _enqueue(self, work: _Work) -> None:
+        try:
+            self._inbox.put_nowait(work)
+        except asyncio.QueueFull:
+            raise Busy(
+                "this spore has more to do than it can; try again", retry_after_ms=1_000
+            ) from None
+
+    async def _tell(self, work: _Work) -> None:
+        """Hand in an event of our own making; it waits for its place."""
+        await self._inbox.put(work)
+
+    def _refuse_when_stalled(self) -> None:
+        if self._stalled is not None:
+            raise self._stalled
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.create_task(_logged(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+# Restoring reads the bodies of what the views are folded from; those of memories stay on the disk.
+VIEW_KINDS: Final = (
+    "task",
+    "position",
+    "outcome",
+    "grade",
+    "retraction",
+    "node",
+    "certificate",
+)
+
+
+def _sendable(messages: Iterable[Message]) -> tuple[list[Message], list[Message]]:
+    """What one exchange may carry, and what is left for the next."""
+    now: list[Message] = []
+    later: list[Message] = []
+    heavy = 0
+    for message in messages:
+        heavy += isinstance(message, Push | Supply)
+        fits = heavy <= HEAVY_MAX and len(now) < MESSAGES_MAX
+        (now if fits and not later else later).append(message)
+    return now, later
+
+
+async def _logged(work: Coroutine[Any, Any, Any]) -> None:
+    """The top of a task: what nobody expected is logged here and ends the task."""
+    try:
+        await work
+    except Exception:  # noqa: BLE001  # the top of a task
+        _log.exception("task_failed")
