@@ -1,0 +1,99 @@
+"""Records and private memories as the columns of two tables, checked on the way back.
+
+A record must hash to its id and a body to what its header says, so that a bit which flipped on the
+disk is noticed here and not passed on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+import zstandard
+
+from synapse.core.errors import RecordError
+from synapse.core.memory.memory import PrivateMemory
+from synapse.core.memory.record import BODY_BYTES_MAX, Record, body_hash
+
+COMPRESSION_LEVEL: Final = 3  # zstd's own default: most of the gain at a fraction of the cost
+PRIVATE_BYTES_MAX: Final = 6 * BODY_BYTES_MAX  # JSON makes at most six characters of one byte
+
+Row = tuple[Any, ...]  # what sqlite3 hands over
+
+
+class DamagedError(Exception):
+    """A row is not what was written. Never leaves the storage package."""
+
+
+class RowWriter:
+    """Makes rows. Not for two threads at once: the compressor is not."""
+
+    def __init__(self) -> None:
+        self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
+
+    def record(self, position: int, record: Record) -> Row:
+        """(position, id, kind, hlc ms, header, signature, body, packed)."""
+        header = record.header
+        body, packed = self._smallest(record.body)
+        return (
+            position,
+            record.id,
+            header.kind,
+            header.hlc.ms,
+            record.header_data,
+            record.signature,
+            body,
+            packed,
+        )
+
+    def private(self, position: int, memory: PrivateMemory) -> Row:
+        """(position, id, created ms, body)."""
+        content = {"text": memory.text, "kind": memory.kind, "tags": memory.tags}
+        body = json.dumps(content, ensure_ascii=False).encode()
+        return (position, memory.id, memory.created_ms, self._compressor.compress(body))
+
+    def _smallest(self, body: bytes | None) -> tuple[bytes | None, bool]:
+        if body is None:
+            return None, False
+        packed = self._compressor.compress(body)
+        return (packed, True) if len(packed) < len(body) else (body, False)
+
+
+def to_record(columns: Sequence[Any]) -> Record:
+    """The record of (id, header, signature, body, packed). Raises DamagedError."""
+    record_id, header_data, signature, body, packed = columns
+    if packed and body is not None:
+        body = _unpacked(body, bytes_max=BODY_BYTES_MAX)
+    try:
+        record = Record.stored(header_data, signature, body)
+    except RecordError as error:
+        raise DamagedError(f"the header of record {record_id.hex()}: {error}") from None
+    if record.id != record_id:
+        raise DamagedError(f"the header of record {record_id.hex()} is not the one it was named by")
+    if body is not None and body_hash(body) != record.header.body_hash:
+        raise DamagedError(f"the body of record {record_id.hex()} is not the one that was signed")
+    return record
+
+
+def to_private(columns: Sequence[Any]) -> PrivateMemory:
+    """The private memory of (id, created ms, body). Raises DamagedError."""
+    memory_id, created_ms, body = columns
+    content = json.loads(_unpacked(body, bytes_max=PRIVATE_BYTES_MAX))
+    return PrivateMemory(
+        id=memory_id,
+        text=content["text"],
+        kind=content["kind"],
+        tags=tuple(content["tags"]),
+        created_ms=created_ms,
+    )
+
+
+def _unpacked(packed: bytes, *, bytes_max: int) -> bytes:
+    """Decompress at most `bytes_max` bytes, whatever the frame makes of a few flipped bits."""
+    try:
+        if not 0 <= zstandard.frame_content_size(packed) <= bytes_max:
+            raise DamagedError(f"a body says that it is larger than {bytes_max} bytes")
+        return zstandard.ZstdDecompressor().decompress(packed)
+    except zstandard.ZstdError as error:
+        raise DamagedError(f"a body does not decompress: {error}") from None

@@ -1,0 +1,1 @@
+"""How messages reach a peer: over HTTP, or within one process for tests."""
