@@ -42,7 +42,8 @@ from synapse.retrieval.inverted import InvertedIndex
 from synapse.storage.sqlite_log import SqliteLog
 from synapse.transport.guard import Reach, reach_of
 from synapse.transport.http import HttpTransport
-from synapse.web.app import WebSettings, build
+from synapse.web.access import Access, WebSettings
+from synapse.web.app import build
 from synapse.web.gossip import Gossip
 from synapse.web.mcp_server import build_mcp
 
@@ -164,8 +165,8 @@ async def serve(spore: Spore) -> None:
     """Run a spore until it is told to stop. Raises ConfigError when the port is taken."""
     settings = spore.settings
     listener = _listen(settings.host, settings.port)
-    hosts = _hosts(settings)
-    mcp = build_mcp(spore.operations, key=spore.key, hosts=hosts)
+    web = WebSettings(api_key=spore.key, hosts=_hosts(settings), name=settings.name)
+    mcp = build_mcp(spore.operations, Access(web))
     server: uvicorn.Server
 
     @contextlib.asynccontextmanager
@@ -183,9 +184,9 @@ async def serve(spore: Spore) -> None:
 
     app = build(
         spore.operations,
-        WebSettings(api_key=spore.key, hosts=hosts, name=settings.name),
+        web,
         routes=[*spore.gossip.routes(), *mcp.routes],
-        lifespans=[running, mcp.lifespan],
+        lifespans=[running, lambda _: mcp.lifespan()],
     )
     server = uvicorn.Server(
         uvicorn.Config(

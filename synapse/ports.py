@@ -59,7 +59,11 @@ class RecordLog(Protocol):
         private: Sequence[PrivateMemory] = (),
         erased: Sequence[bytes] = (),
     ) -> None:
-        """Take in records whose ids are not in the log yet. Does not block."""
+        """Take in records whose ids are not in the log yet. Does not block.
+
+        `erased` names records and private memories whose bodies are to go. What is staged is held
+        in memory: whoever stages stops when `commit` fails.
+        """
 
     def commit(self) -> None:
         """Make everything staged durable, in one transaction. On an error it all stays staged."""
@@ -92,7 +96,10 @@ class RecordLog(Protocol):
 
 
 class Index(Protocol):
-    """Full-text search over memories. Derived from the log, and rebuilt from it when in doubt."""
+    """Full-text search over memories. Derived from the log, and rebuilt from it when in doubt.
+
+    One thread may add or remove while others search.
+    """
 
     def add(self, memories: Sequence[Memory]) -> None:
         """Make these searchable at once. An id that is there already is left as it is."""

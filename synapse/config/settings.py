@@ -238,6 +238,10 @@ class Settings(BaseModel):
     from the same machine only, and a spore that listens elsewhere dials out and is never
     dialled."""
 
+    dialable: bool = True
+    """Whether other spores are told where to dial this one. One that is not dialled dials out, and
+    still gives and gets everything."""
+
     peers: Annotated[tuple[Url, ...], BeforeValidator(_split)] = Field(
         (), max_length=PEERS_MAX, examples=["https://one.example.org,https://two.example.org"]
     )
@@ -308,7 +312,8 @@ class Settings(BaseModel):
     def dial_url(self) -> str | None:
         """The address at which others can dial the spore, or None if there is none."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.public_url or (f"http://{host}:{self.port}" if self.loopback else None)
+        local = f"http://{host}:{self.port}" if self.loopback else None
+        return (self.public_url or local) if self.dialable else None
 
     def source_of(self, name: str) -> str:
         """Who set this: "default", "config.yaml:/path", "env SYNAPSE_PORT" or "flag --port".
