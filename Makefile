@@ -36,8 +36,8 @@ sim: setup ## Simulate swarms (SEEDS="1 2 3" NODES=200 SCENARIO=partition)
 	  $(RUN) -m synapse sim --nodes $(NODES) --seed $$seed --scenario $(SCENARIO) || exit 1; \
 	done
 
-bench: setup ## Measure this machine
-	$(RUN) -m synapse bench
+bench: setup ## Measure this machine (ARGS="spore --memories 100000")
+	$(RUN) -m benchmarks $(ARGS)
 
 docs: setup ## Write the generated documents and config.template.yaml anew
 	$(RUN) -m scripts.docs

@@ -255,18 +255,18 @@ def report_quality(collections: Path) -> None:
         print(json.dumps({"collection": folder.name, "queries": len(quality), "ndcg_10": mean}))
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Read the arguments and print what they ask for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--sizes", default="10000,100000", help="how many memories, with commas")
     parser.add_argument("--judged", type=Path, help="measure quality on these collections instead")
-    arguments = parser.parse_args()
-    if arguments.judged:
-        report_quality(arguments.judged)
+    wanted = parser.parse_args(arguments)
+    if wanted.judged:
+        report_quality(wanted.judged)
     else:
-        report_speed([int(size) for size in arguments.sizes.split(",")])
+        report_speed([int(size) for size in wanted.sizes.split(",")])
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from synapse import __version__, config
-from synapse.core.errors import SynapseError
+from synapse.core.errors import PeerError, SynapseError
+from synapse.operations import notes
 from synapse.transport.client import SporeClient
 
 cli = typer.Typer(
@@ -126,6 +127,42 @@ def remember(
     with _client(url, key) as client:
         stored = client.post("/api/remember", body)
     _print_json(stored) if as_json else out.print(stored["id"], highlight=False)
+
+
+@cli.command()
+def learn(
+    folder: Annotated[Path, typer.Argument(help="A folder of .md and .txt files, or one file.")],
+    private: Annotated[bool, typer.Option(help="Never share them with other spores.")] = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    as_json: AsJson = False,
+) -> None:
+    """Store the passages of notes as memories, each tagged with its file."""
+    if not folder.exists():
+        raise typer.BadParameter(f"there is no {folder}")
+    found = [one for path in notes.files(folder) for one in notes.passages(path, below=folder)]
+    stored: list[str] = []
+    refused: list[dict[str, str]] = []
+    with _client(url, key) as client, _bar(f"learning {len(found)} passages") as advance:
+        for number, passage in enumerate(found, start=1):
+            body = {
+                "text": passage.text,
+                "tags": [passage.source[:64]],
+                "scope": "private" if private else "shared",
+            }
+            try:
+                stored.append(client.post("/api/remember", body)["id"])
+            except PeerError as error:
+                if error.reason != "status_422":
+                    raise
+                refused.append({"source": passage.source, "problem": str(error)})
+            advance(number / len(found))
+    if as_json:
+        _print_json({"stored": stored, "refused": refused})
+        return
+    out.print(f"stored {len(stored)} passages of {folder}", highlight=False)
+    for one in refused:
+        err.print(f"kept out, {escape(one['source'])}: {escape(one['problem'])}", highlight=False)
 
 
 @cli.command()

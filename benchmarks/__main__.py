@@ -1,0 +1,24 @@
+"""Measure this machine: python -m benchmarks [spore|retrieval] …
+
+Prints one JSON object a figure. `make bench` runs both with sizes that take about two minutes.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import retrieval, spore
+
+
+def main(arguments: list[str]) -> None:
+    """Run one benchmark with its own arguments, or each with its defaults."""
+    programs = {"spore": spore.main, "retrieval": retrieval.main}
+    if arguments and arguments[0] in programs:
+        programs[arguments[0]](arguments[1:])
+        return
+    spore.main([])
+    retrieval.main(["--sizes", "10000,100000"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
