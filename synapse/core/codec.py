@@ -49,6 +49,7 @@ EXCHANGE_BYTES_MAX: Final = 4 << 20  # of one request or reply, decompressed
 _DEPTH_MAX: Final = 8
 _KEY_BYTES_MAX: Final = 40
 _SIGNATURE_BYTES: Final = 64
+_ITEM_BYTES_MAX: Final = 48  # of one key, id, bound or fingerprint with its length and array
 
 
 def encode(messages: Sequence[Message]) -> bytes:
@@ -96,6 +97,34 @@ def fitting(records: Iterable[Record]) -> tuple[Record, ...]:
             break
         chosen.append(record)
     return tuple(chosen)
+
+
+def sendable(messages: Iterable[Message]) -> tuple[list[Message], list[Message]]:
+    """What one exchange may carry, in order, and what is left for the next."""
+    now: list[Message] = []
+    later: list[Message] = []
+    size = 0
+    for message in messages:
+        size += size_bytes(message)
+        fits = size <= EXCHANGE_BYTES_MAX and len(now) < MESSAGES_MAX and not later
+        (now if fits else later).append(message)
+    return now, later
+
+
+def size_bytes(message: Message) -> int:
+    """At most how many bytes this message becomes."""
+    match message:
+        case Push(records) | Supply(records):
+            items = [len(one.header_data) + len(one.body or b"") for one in records]
+            return sum(items) + (len(items) + 1) * 2 * _SIGNATURE_BYTES
+        case Ranges(ranges=ranges):
+            return sum(_ITEM_BYTES_MAX * (2 + len(one.ids or ())) for one in ranges) + 64
+        case Table(rows=rows):
+            return (len(rows) + 1) * 2 * _ITEM_BYTES_MAX
+        case Have(ids) | Want(ids):
+            return (len(ids) + 1) * _ITEM_BYTES_MAX
+        case _:
+            return 2 * _ITEM_BYTES_MAX
 
 
 # Each message is [its name, its fields]. The table is the protocol; docs/protocol.md explains it.

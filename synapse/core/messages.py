@@ -18,7 +18,6 @@ IDS_MAX: Final = 1_024  # 32 KiB of ids
 RANGES_MAX: Final = 256  # 16 ranges split 16 ways each
 ROWS_MAX: Final = 1_024  # operators in one table message: 60 KiB
 MESSAGES_MAX: Final = 64  # in one exchange
-HEAVY_MAX: Final = 3  # messages of records in one exchange: with the rest they stay below 4 MiB
 WAIT_MS_MAX: Final = 25_000  # of a long poll; proxies are known to cut requests at 60 s
 FINGERPRINT_BYTES: Final = 16
 

@@ -58,6 +58,7 @@ from synapse.core.wall.release import dot as shared_dot
 
 CATCH_UP_MS: Final = 20  # between comparisons that make progress
 POLL_AGAIN_MS: Final = 250
+_NOT_AT_HOME: Final = ("stranger", "status_401")  # a spore with another key answers there now
 POLLED_PEERS_MAX: Final = 2  # long polls held open by a spore nobody can dial
 
 Search = Callable[[str, int], Sequence[Memory]]
@@ -387,6 +388,8 @@ class Node:
         peer = self.peers.get(event.peer)
         if peer is None:
             return effects
+        if event.reason in _NOT_AT_HOME:
+            self.peers.moved(event.peer, now_ms=now_ms)
         before = peer.state(now_ms=now_ms)
         peer.health.failed(now_ms=now_ms, scale=self.peers.failure_scale(now_ms=now_ms))
         after = peer.state(now_ms=now_ms)

@@ -9,8 +9,7 @@ beside the loop and comes back as an event.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count, islice
 from typing import Any, Final
@@ -18,6 +17,7 @@ from typing import Any, Final
 import structlog
 
 from synapse.core import events
+from synapse.core.codec import sendable
 from synapse.core.effects import (
     Acknowledge,
     CallModel,
@@ -37,16 +37,15 @@ from synapse.core.errors import (
     StorageError,
 )
 from synapse.core.memory.memory import from_private, from_record
-from synapse.core.messages import HEAVY_MAX, MESSAGES_MAX, Message, Poll, Push, Supply, joined
+from synapse.core.messages import Message, Poll
 from synapse.core.node import Node
 from synapse.driver.indexer import Indexer
 from synapse.driver.news import News
+from synapse.driver.queues import Mailboxes, MessageQueue
 from synapse.ports import Index, Provider, RecordLog, Transport
 
 INBOX_MAX: Final = 4_096  # events; at a tenth of a millisecond each, half a second of work
 BATCH_MAX: Final = 256  # events of one commit; keeps a commit's share of the latency bounded
-MAILBOX_MAX: Final = 64  # messages kept for a peer that polls; anti-entropy repairs what is dropped
-MAILBOXES_MAX: Final = 512  # as many as there are peers
 STORAGE_RETRY_S: Final = 1.0
 RESTORE_CHUNK: Final = 2_000
 COMMAND_TIMEOUT_S: Final = 30.0  # a disk that takes longer is broken
@@ -62,14 +61,6 @@ class _Work:
     peer: bytes | None = None  # whose request this is; messages to it are the reply
     replies: list[Message] = field(default_factory=list)
     done: asyncio.Future[None] | None = None
-
-
-@dataclass(slots=True)
-class _Mailbox:
-    """Messages for a peer that cannot be dialled, until it asks."""
-
-    messages: deque[Message] = field(default_factory=lambda: deque(maxlen=MAILBOX_MAX))
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Driver:
@@ -98,8 +89,9 @@ class Driver:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._commands: dict[int, asyncio.Future[bytes | None]] = {}
         self._tokens = count(1)
-        self._outboxes: dict[bytes, deque[Message]] = {}
-        self._mailboxes: dict[bytes, _Mailbox] = {}
+        self._outboxes: dict[bytes, MessageQueue] = {}
+        self._mailboxes = Mailboxes()
+        self._polls: dict[bytes, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stalled: StorageError | None = None
 
@@ -139,17 +131,21 @@ class Driver:
         )
         self._enqueue(work)
         await done
-        mailbox = self._mailbox(peer)
         wait_ms = max((one.wait_ms for one in messages if isinstance(one, Poll)), default=0)
-        if wait_ms and not work.replies and not mailbox.messages:
-            mailbox.arrived.clear()
-            try:
-                async with asyncio.timeout(wait_ms / 1_000):
-                    await mailbox.arrived.wait()
-            except TimeoutError:
-                pass  # no news is an answer too
-        held = [mailbox.messages.popleft() for _ in range(len(mailbox.messages))]
-        return _sendable(work.replies + held)[0]
+        if wait_ms and not work.replies and not self._mailboxes.waiting(peer):
+            await self._mail(peer, wait_ms=wait_ms)
+        return sendable([*work.replies, *self._mailboxes.take(peer)])[0]
+
+    async def _mail(self, peer: bytes, *, wait_ms: int) -> None:
+        """Wait until there is something for this peer, or for so long."""
+        arrived = self._polls.setdefault(peer, asyncio.Event())
+        try:
+            async with asyncio.timeout(wait_ms / 1_000):
+                await arrived.wait()
+        except TimeoutError:
+            pass  # no news is an answer too
+        finally:
+            self._polls.pop(peer, None)
 
     # Life.
 
@@ -284,37 +280,23 @@ class Driver:
         if work.peer == peer:
             work.replies.append(message)
         elif url is None:
-            mailbox = self._mailbox(peer)
-            mailbox.messages.append(message)
-            mailbox.arrived.set()
+            self._mailboxes.put(peer, message)
+            if peer in self._polls:
+                self._polls[peer].set()
         elif isinstance(message, Poll):
             self._spawn(self._post(peer, url, [message]))
+        elif peer in self._outboxes:
+            self._outboxes[peer].put(message)
         else:
-            self._put_in_outbox(peer, url, message)
+            outbox = self._outboxes[peer] = MessageQueue()
+            outbox.put(message)
+            self._spawn(self._empty(outbox, peer, url))
 
-    def _put_in_outbox(self, peer: bytes, url: str, message: Message) -> None:
-        outbox = self._outboxes.get(peer)
-        if outbox is None:
-            self._outboxes[peer] = deque((message,))
-            self._spawn(self._empty_outbox(peer, url))
-            return
-        together = joined(outbox[-1], message) if outbox else None
-        if together is not None:
-            outbox[-1] = together
-        elif len(outbox) < MAILBOX_MAX:
-            outbox.append(message)
-        # Beyond that the peer is too slow to be pushed to; comparing will bring it what it lacks.
-
-    async def _empty_outbox(self, peer: bytes, url: str) -> None:
+    async def _empty(self, outbox: MessageQueue, peer: bytes, url: str) -> None:
         """One exchange after another with one peer: what comes meanwhile travels together."""
-        outbox = self._outboxes[peer]
         try:
-            while outbox:
-                messages, rest = _sendable(outbox)
-                outbox.clear()
-                outbox.extend(rest)
-                if not await self._post(peer, url, messages):
-                    return
+            while outbox and await self._post(peer, url, outbox.take()):
+                pass
         finally:
             del self._outboxes[peer]
 
@@ -361,14 +343,6 @@ class Driver:
 
     # Plumbing.
 
-    def _mailbox(self, peer: bytes) -> _Mailbox:
-        mailbox = self._mailboxes.get(peer)
-        if mailbox is None:
-            if len(self._mailboxes) >= MAILBOXES_MAX:
-                self._mailboxes.pop(next(iter(self._mailboxes)))
-            mailbox = self._mailboxes[peer] = _Mailbox()
-        return mailbox
-
     def _enqueue(self, work: _Work) -> None:
         try:
             self._inbox.put_nowait(work)
@@ -401,18 +375,6 @@ VIEW_KINDS: Final = (
     "node",
     "certificate",
 )
-
-
-def _sendable(messages: Iterable[Message]) -> tuple[list[Message], list[Message]]:
-    """What one exchange may carry, and what is left for the next."""
-    now: list[Message] = []
-    later: list[Message] = []
-    heavy = 0
-    for message in messages:
-        heavy += isinstance(message, Push | Supply)
-        fits = heavy <= HEAVY_MAX and len(now) < MESSAGES_MAX
-        (now if fits and not later else later).append(message)
-    return now, later
 
 
 async def _logged(work: Coroutine[Any, Any, Any]) -> None:

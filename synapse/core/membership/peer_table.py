@@ -33,6 +33,7 @@ class Peer:
     seed: bool = False  # the operator named its address
     health: Health = field(default_factory=Health)
     url: str | None = None  # where we dial it: the seed's address, or the one it claims
+    group: str = ""  # the network group of the address it claims
 
     @property
     def key(self) -> bytes:
@@ -99,7 +100,7 @@ class PeerTable:
         elif said.said_ms < peer.said.said_ms:
             return None
         self._claim(peer.said, said, tag=record.id.hex())
-        peer.said = said
+        peer.said, peer.group = said, network_group(said.url)
         if not peer.seed:
             peer.url = said.url if said.url is not None and self._may_dial(said.url) else None
         return peer
@@ -122,6 +123,15 @@ class PeerTable:
             seed.attempts += 1
             delay = min(SEED_RETRY_MS << min(seed.attempts - 1, 16), SEED_RETRY_MS_MAX)
             seed.retry_ms, seed.problem = now_ms + delay, reason
+
+    def moved(self, key: bytes, *, now_ms: int) -> None:
+        """Somebody else answers where this peer was: learn anew who lives at the seed's address."""
+        peer = self.get(key)
+        if peer is not None:
+            peer.url = None
+        for seed in self.seeds.values():
+            if seed.key == key:
+                seed.key, seed.retry_ms = None, now_ms
 
     def unmet_seeds(self, *, now_ms: int) -> list[str]:
         """Addresses of the operator's that should be dialled now to learn who lives there."""
@@ -159,7 +169,7 @@ class PeerTable:
         if said.url is not None and said.url in self.seeds:
             return True
         group = network_group(said.url)
-        neighbours = sum(network_group(peer.said.url) == group for peer in self._peers.values())
+        neighbours = sum(peer.group == group for peer in self._peers.values())
         if group and neighbours >= GROUP_MAX:
             return False
         return len(self._peers) < PEERS_MAX or self._evicted()

@@ -62,6 +62,8 @@ class RecordSet:
         self.equivocations: dict[bytes, int] = {}  # by writer: records on a dot already used
         self.counts_by_kind: dict[str, int] = {}
         self._indexes: dict[bytes, IdIndex] = {}
+        self._row_fingerprints: dict[bytes, bytes] = {}  # until an operator's records change
+        self._fingerprint: bytes | None = None  # of everything, likewise
         self._certified: set[tuple[bytes, bytes]] = set()
         self._parked: dict[bytes, Record] = {}
         self._parked_order: deque[bytes] = deque()
@@ -90,15 +92,22 @@ class RecordSet:
 
     def row_fingerprint(self, operator: bytes) -> bytes:
         """The fingerprint of one operator's records."""
-        index = self.index(operator)
-        return index.fingerprint(0, len(index))
+        known = self._row_fingerprints.get(operator)
+        if known is None:
+            index = self.index(operator)
+            known = index.fingerprint(0, len(index))
+            if index is not _NOTHING:  # a peer may ask about any number of made-up operators
+                self._row_fingerprints[operator] = known
+        return known
 
     def fingerprint(self) -> bytes:
         """The fingerprint of everything: equal on two spores that hold the same headers."""
-        digest = hashlib.sha256()
-        for operator in self.operators():
-            digest.update(operator + self.row_fingerprint(operator))
-        return digest.digest()[:FINGERPRINT_BYTES]
+        if self._fingerprint is None:
+            digest = hashlib.sha256()
+            for operator in self.operators():
+                digest.update(operator + self.row_fingerprint(operator))
+            self._fingerprint = digest.digest()[:FINGERPRINT_BYTES]
+        return self._fingerprint
 
     def current(self, record: Record) -> Record:
         """The record as it may be kept now: without its body once it was retracted."""
@@ -153,6 +162,8 @@ class RecordSet:
     def _enter(self, record: Record) -> Record:
         header = record.header
         self._indexes.setdefault(header.operator, IdIndex()).add(key_of(record))
+        self._row_fingerprints.pop(header.operator, None)
+        self._fingerprint = None
         self.counts_by_kind[header.kind] = self.counts_by_kind.get(header.kind, 0) + 1
         if not self.frontier.add(f"{header.writer.hex()}/{header.epoch}", header.seq):
             self.equivocations[header.writer] = self.equivocations.get(header.writer, 0) + 1

@@ -1,0 +1,112 @@
+"""Runs a spore: its logs, its listening socket, its driver and its web server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+import uvicorn
+
+from synapse.app.assembly import Spore
+from synapse.config import Settings
+from synapse.core.errors import ConfigError
+from synapse.web.access import Access, WebSettings
+from synapse.web.app import build
+from synapse.web.mcp_server import build_mcp
+
+SHUTDOWN_S: Final = 5  # long polls and event streams are cut after this
+
+
+def configure_logging(settings: Settings) -> None:
+    """Logs to standard error: for people, or one JSON object a line for machines."""
+    level = getattr(logging, settings.log_level.upper())
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s", force=True)
+
+
+async def serve(spore: Spore) -> None:
+    """Run a spore until it is told to stop. Raises ConfigError when the port is taken."""
+    settings = spore.settings
+    listener = listen(settings.host, settings.port)
+    web = WebSettings(api_key=spore.key, hosts=_hosts(settings), name=settings.name)
+    mcp = build_mcp(spore.operations, Access(web))
+    server: uvicorn.Server
+
+    @contextlib.asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        await spore.driver.restore()
+        task = asyncio.create_task(spore.driver.run())
+        task.add_done_callback(lambda _: setattr(server, "should_exit", True))
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task  # what stopped the node, if anything did, is raised here
+            await spore.close()
+
+    app = build(
+        spore.operations,
+        web,
+        routes=[*spore.gossip.routes(), *mcp.routes],
+        lifespans=[running, mcp.lifespan],
+    )
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=SHUTDOWN_S,
+            h11_max_incomplete_event_size=64 << 10,
+        )
+    )
+    await server.serve(sockets=[listener])
+
+
+def _hosts(settings: Settings) -> tuple[str, ...]:
+    """Names under which clients may call: the bind address, the public one, those configured."""
+    public = urlsplit(settings.public_url).hostname if settings.public_url is not None else None
+    names = (*settings.allowed_hosts, settings.host, public or "")
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigError that names the port and the fix."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {host} port {port} ({error.strerror}): choose another with --port, "
+            "or stop what uses it"
+        ) from None
+    listener.listen(1_024)
+    listener.setblocking(False)
+    return listener
