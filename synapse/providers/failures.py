@@ -49,7 +49,7 @@ _ACCOUNT = r"account\b.{0,40}(?:anomaly|violation|locked|suspended)"
 _BARRED = r"content[_ ](?:filter|policy|management)|moderation|flagged|guardrail"
 _MODEL = (
     r"model_not_(?:found|available)|model_decommissioned|free_variant_ended|no endpoints found"
-    r"|model\b.{0,120}(?:not exist|not found|no longer|decommissioned|deprecated)"
+    r"|model\b[^,;\n]{0,120}(?:not exist|not found|no longer|decommissioned|deprecated)"
 )
 _RATE = r"rate[-_ ]?limit|resource_exhausted|too many requests"
 _BUSY = r"overloaded|server_error|internal error|unavailable|bad gateway"

@@ -24,11 +24,11 @@ class Scripted:
     """Each target follows its own script. `requests` holds (target, request) in order."""
 
     def __init__(self, scripts: Mapping[str, Script]) -> None:
+        for target, script in scripts.items():
+            assert not isinstance(script, str), f"the script of {target} must be a list of lines"
         self.requests: list[tuple[str, ModelRequest]] = []
-        self._scripts: dict[str, deque[Line] | Callable[[ModelRequest], Line]] = {
-            target: script
-            if callable(script)
-            else deque([script] if isinstance(script, str) else script)
+        self._scripts = {
+            target: script if callable(script) else deque(script)
             for target, script in scripts.items()
         }
 

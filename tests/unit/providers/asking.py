@@ -48,9 +48,7 @@ def provider(
 ) -> OpenAiCompatible:
     """A provider with one target, "there", whose server is `handler`."""
     transport = (
-        handler
-        if isinstance(handler, httpx.AsyncBaseTransport)
-        else httpx.MockTransport(handler)
+        handler if isinstance(handler, httpx.AsyncBaseTransport) else httpx.MockTransport(handler)
     )
     endpoint = Endpoint(url, model, family, SecretStr(key))
     client = httpx.AsyncClient(transport=transport)

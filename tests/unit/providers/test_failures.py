@@ -79,6 +79,7 @@ BODIES = [
     (400, told("The response was filtered", code="content_filter"), "refused"),
     (400, told("no such thing", code="model_not_found"), "gone"),
     (400, told("Your credit balance is too low"), "no_credit"),
+    (400, told("For this model, temperature is deprecated"), "request"),
     (403, told("Your newly created team doesn't have any credits yet"), "no_credit"),
     (403, told("Your input was flagged", metadata={"reasons": ["violence"]}), "refused"),
     (403, told("Project does not have access", code="model_not_found"), "gone"),
@@ -167,6 +168,6 @@ def test_a_message_is_one_line_of_bounded_length_that_utf8_can_hold():
 def test_strange_error_bodies_still_have_a_class():
     deep: dict[str, object] = {}
     for _ in range(500):
-        deep = {"error": deep, "code": [deep, None, True]}
+        deep = {"error": deep, "code": [[], None, True]}
     for document in (deep, [], [[]], "text", 7, {"error": {"code": {}, "metadata": []}}):
         assert failed(500, document).failure == "overloaded"

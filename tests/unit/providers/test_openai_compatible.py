@@ -199,7 +199,9 @@ def test_the_family_is_that_of_the_model_that_served(asked, declared, served, fa
 
 
 def test_the_path_of_a_local_model_stays_here():
-    assert ask(Server(response(saying("yes", model="/home/ana/m/qwen3.gguf")))).model == "qwen3.gguf"
+    assert (
+        ask(Server(response(saying("yes", model="/home/ana/m/qwen3.gguf")))).model == "qwen3.gguf"
+    )
 
 
 @pytest.mark.parametrize(
@@ -230,7 +232,10 @@ NO_ANSWERS = [
     ({"choices": [None]}, "bad_reply"),
     ({"choices": {"0": "x"}}, "bad_reply"),
     ({"choices": [{"message": None}]}, "bad_reply"),
-    ({"choices": [{"message": {"content": "half", "x": 1}, "finish_reason": "error"}]}, "bad_reply"),
+    (
+        {"choices": [{"message": {"content": "half", "x": 1}, "finish_reason": "error"}]},
+        "bad_reply",
+    ),
     ({"choices": [{"message": {"content": "h"}, "finish_reason": "content_filter"}]}, "refused"),
     ({"choices": [{"message": {"content": "", "refusal": "I will not."}}]}, "refused"),
     ({"choices": [{"error": {"code": 502, "message": "upstream"}}]}, "overloaded"),
@@ -334,7 +339,14 @@ def test_a_key_that_no_header_can_carry_is_refused_without_showing_it(key):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "models.example", "ftp://models.example", "https://ana:pw@models.example", "http://[x"]
+    "url",
+    [
+        "",
+        "models.example",
+        "ftp://models.example",
+        "https://ana:pw@models.example",
+        "http://h:port",
+    ],
 )
 def test_an_address_that_is_none_is_refused_without_showing_it(url):
     with pytest.raises(ConfigError) as caught:
