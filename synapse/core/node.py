@@ -236,7 +236,7 @@ class Node:
 
     def _write(self, draft: Draft, *, now_ms: int) -> tuple[Record, list[Effect]]:
         entered = self.ledger.write(draft, now_ms=now_ms)
-        return entered.records[0], self._after(entered, source=None, spread=True, now_ms=now_ms)
+        return entered.records[0], self._after(entered, source=None, push=True, now_ms=now_ms)
 
     def _finish(self, items: Iterable[Effect | Draft], now_ms: int) -> list[Effect]:
         """Sign the drafts among `items`; what follows from a record comes after it."""
@@ -249,25 +249,33 @@ class Node:
         return effects
 
     def _after(
-        self, entered: Entered, *, source: bytes | None, spread: bool, now_ms: int
+        self, entered: Entered, *, source: bytes | None, push: bool, now_ms: int
     ) -> list[Effect]:
         """New records: keep them, pass them on, and act on them."""
         if not entered.records:
             return []
         effects: list[Effect] = [Persist(entered.records, erased=entered.erased)]
-        if spread:
-            reachable = self.peers.reachable(now_ms=now_ms)
-            effects += [
-                self._send(peer, message)
-                for peer, message in self._push.spread(
-                    entered.records, reachable=reachable, source=source
-                )
-            ]
-            if self._push.announcing:
-                effects.append(SetTimer("announce", ANNOUNCE_AFTER_MS))
+        effects += self._pass_on(entered.records, source=source, push=push, now_ms=now_ms)
         for record in entered.records:
             effects.append(Publish("record", _notice(record, source)))
             effects += self._react(record, now_ms=now_ms)
+        return effects
+
+    def _pass_on(
+        self, records: Sequence[Record], *, source: bytes | None, push: bool, now_ms: int
+    ) -> list[Effect]:
+        """Push new records, or announce them; the announcement's timer is set once, for the first
+        that waits, so that a steady flow of records does not put it off for ever."""
+        announcing = self._push.announcing
+        reachable = self.peers.reachable(now_ms=now_ms)
+        effects: list[Effect] = []
+        if push:
+            outgoing = self._push.spread(records, reachable=reachable, source=source)
+            effects += [self._send(peer, message) for peer, message in outgoing]
+        else:
+            self._push.mention(records, reachable=reachable, source=source, now_ms=now_ms)
+        if self._push.announcing and not announcing:
+            effects.append(SetTimer("announce", ANNOUNCE_AFTER_MS))
         return effects
 
     def _react(self, record: Record, *, now_ms: int) -> list[Effect]:
@@ -303,7 +311,7 @@ class Node:
             "peer_records": theirs.records,
             "equal": theirs.fingerprint == self.ledger.records.fingerprint(),
         }
-        replies = self._anti_entropy.on_summary(theirs, driving=event.reply)
+        replies = self._anti_entropy.on_summary(event.peer, theirs, driving=event.reply)
         return [*self._replies(event, replies), Publish("sync", notice)]
 
     def _table(self, event: events.MessageReceived, table: Table, now_ms: int) -> list[Effect]:
@@ -311,18 +319,17 @@ class Node:
 
     def _ranges(self, event: events.MessageReceived, ranges: Ranges, now_ms: int) -> list[Effect]:
         replies = self._anti_entropy.on_ranges(ranges)
-        supplied = any(isinstance(reply, Supply) for reply in replies)
-        return self._replies(event, replies) + (self._progress(event) if supplied else [])
+        return self._replies(event, replies) + self._moved(event, _supplied(replies))
 
     def _supply(self, event: events.MessageReceived, supply: Supply, now_ms: int) -> list[Effect]:
         entered = self.ledger.take_in(supply, now_ms=now_ms)
-        effects = self._after(entered, source=event.peer, spread=False, now_ms=now_ms)
-        return effects + (self._progress(event) if entered.records else [])
+        effects = self._after(entered, source=event.peer, push=False, now_ms=now_ms)
+        return effects + self._moved(event, len(entered.records))
 
     def _pushed(self, event: events.MessageReceived, push: Push, now_ms: int) -> list[Effect]:
         entered = self.ledger.take_in(push, now_ms=now_ms)
-        effects = self._after(entered, source=event.peer, spread=True, now_ms=now_ms)
-        prune = self._push.on_push(new=len(entered.records), known=entered.known)
+        effects = self._after(entered, source=event.peer, push=True, now_ms=now_ms)
+        prune = self._push.on_push(event.peer, new=len(entered.records), known=entered.known)
         return effects + self._replies(event, prune)
 
     def _prune(self, event: events.MessageReceived, prune: Prune, now_ms: int) -> list[Effect]:
@@ -330,18 +337,19 @@ class Node:
         return []
 
     def _have(self, event: events.MessageReceived, have: Have, now_ms: int) -> list[Effect]:
-        return self._replies(event, self._push.on_have(have))
+        return self._replies(event, self._push.on_have(event.peer, have))
 
     def _want(self, event: events.MessageReceived, want: Want, now_ms: int) -> list[Effect]:
         replies = self._push.on_want(event.peer, want)
-        return self._replies(event, replies) + self._progress(event)
+        return self._replies(event, replies) + self._moved(event, _supplied(replies))
 
     def _polled(self, event: events.MessageReceived, poll: Poll, now_ms: int) -> list[Effect]:
-        return []  # whoever holds the connection waits; there is nothing to decide
+        self._push.link(event.peer, eager=True)  # it polls to hear of news at once
+        return []
 
-    def _progress(self, event: events.MessageReceived) -> list[Effect]:
-        """A comparison that we drive moved records: compare again at once."""
-        if not event.reply:
+    def _moved(self, event: events.MessageReceived, records: int) -> list[Effect]:
+        """Records moved between us and a peer: see whether there are more."""
+        if not event.reply or not self._anti_entropy.moved(event.peer, records):
             return []
         self._behind = event.peer
         return [SetTimer("sync", CATCH_UP_MS)]
@@ -363,7 +371,7 @@ class Node:
         if peer is None:
             return []  # ourselves, or a spore of another protocol
         entered = self.ledger.take_in(Supply((event.record,)), now_ms=now_ms)
-        effects = self._after(entered, source=peer.key, spread=False, now_ms=now_ms)
+        effects = self._after(entered, source=peer.key, push=False, now_ms=now_ms)
         peer.health.heard(now_ms=now_ms)
         if self._description is not None:
             effects.append(self._send(peer.key, Push((self._description,))))
@@ -411,10 +419,7 @@ class Node:
             case ["sync"]:
                 return self._sync(now_ms)
             case ["announce"]:
-                reachable = self.peers.reachable(now_ms=now_ms)
-                return [
-                    self._send(peer, message) for peer, message in self._push.announce(reachable)
-                ]
+                return [self._send(peer, message) for peer, message in self._push.announce()]
             case ["poll"]:
                 return self._poll(now_ms)
             case ["task", task_id]:
@@ -425,10 +430,11 @@ class Node:
     def _sync(self, now_ms: int) -> list[Effect]:
         """Compare with one peer; let in what was early; look for seeds not met yet."""
         due = self.ledger.due(now_ms=now_ms)
-        effects = self._after(due, source=None, spread=False, now_ms=now_ms)
+        effects = self._after(due, source=None, push=False, now_ms=now_ms)
         effects += self._introductions(now_ms)
         behind = self.peers.get(self._behind) if self._behind is not None else None
         self._behind = None
+        self._push.renew(self.peers.reachable(now_ms=now_ms))
         peer = behind or self.peers.to_compare_with(now_ms=now_ms)
         if peer is not None:
             effects.append(self._send(peer.key, self._anti_entropy.summary()))
@@ -505,6 +511,11 @@ def _differs(before: Record, now: Mapping[str, Any]) -> bool:
     said = dict(before.content())
     said.pop("salt", None)
     return {**now, "families": list(now["families"])} != said
+
+
+def _supplied(messages: Sequence[Message]) -> int:
+    """How many records these carry."""
+    return sum(len(one.records) for one in messages if isinstance(one, Supply))
 
 
 def _notice(record: Record, source: bytes | None) -> dict[str, Any]:

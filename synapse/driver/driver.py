@@ -157,6 +157,12 @@ class Driver:
             self.node.handle(events.Restored(chunk), now_ms=self.clock())
         self._enqueue(_Work((events.Started(),)))
 
+    def stop_waiting(self) -> None:
+        """The spore is about to stop: send home whoever waits for news."""
+        self.news.stop()
+        for arrived in self._polls.values():
+            arrived.set()
+
     async def run(self) -> None:
         """Handle events until cancelled."""
         indexer = asyncio.create_task(self._keep_indexed())

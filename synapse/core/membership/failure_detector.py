@@ -34,6 +34,11 @@ class Health:
     failures: int = 0  # in a row
     retry_ms: int = 0  # not dialled before
 
+    @property
+    def untried(self) -> bool:
+        """Whether we know nothing of it, good or bad."""
+        return not self.heard_ms and not self.failures
+
     def heard(self, *, now_ms: int) -> None:
         """It said something, to whomever's request."""
         self.heard_ms = now_ms

@@ -139,8 +139,14 @@ class PeerTable:
         return sorted(seed.url for seed in due)
 
     def reachable(self, *, now_ms: int) -> list[bytes]:
-        """Keys of the peers a message can be given to now, sorted."""
-        return [peer.key for peer in self if peer.state(now_ms=now_ms) is not State.DOWN]
+        """Keys of the peers a message can be given to now, sorted: those that are not down, and
+        those with an address that we have not tried yet."""
+        return [
+            peer.key
+            for peer in self
+            if (peer.url is not None and peer.health.untried)
+            or peer.state(now_ms=now_ms) is not State.DOWN
+        ]
 
     def alive(self, *, now_ms: int) -> list[Peer]:
         """Peers that answered lately."""

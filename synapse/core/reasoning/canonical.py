@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal
 from typing import Final
 
 from synapse.core.text import likeness, words
@@ -18,6 +18,9 @@ SHORT_WORDS_MAX: Final = 4  # up to a few words an answer is a label; beyond, it
 ALIKE_MIN: Final = 0.5  # Jaccard index of two texts' words that counts as the same position
 
 _NUMBER: Final = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+]?\d{1,3})?")
+_EXACT: Final = Context(prec=100_000)  # more digits than a body holds: nothing is rounded
+# A label is its words and the signs that change what it says: C is not C++, -5 m is not 5 m.
+_LABEL: Final = re.compile(r"\w+|[+<>=%°^]|(?<=\w)#|(?<!\w)-(?=\d)|(?<=\w\s)-(?=\s\w)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +33,14 @@ class Grouping:
 
 def canonical(answer: str) -> str | None:
     """The canonical form of a number or a label; None for prose."""
-    stripped = answer.strip().rstrip(".!")
+    stripped = answer.replace("−", "-").strip().rstrip(".!")
     number = _NUMBER.fullmatch(stripped.replace("$", "").strip())
     if number is not None:
-        try:
-            value = Decimal(number.group().replace(",", "")).normalize()
-        except InvalidOperation:
-            return None
-        return f"={value:f}" if abs(value.adjusted()) < 64 else f"={value}"
-    tokens = words(stripped)
-    return " ".join(tokens) if 0 < len(tokens) <= SHORT_WORDS_MAX else None
+        value = Decimal(number.group().replace(",", "")).normalize(_EXACT)
+        return f"={value:f}" if value else "=0"
+    if not 0 < len(words(stripped)) <= SHORT_WORDS_MAX:
+        return None
+    return " ".join(_LABEL.findall(stripped.casefold()))
 
 
 def grouped(answers: Sequence[str]) -> Grouping:

@@ -21,7 +21,7 @@ from synapse.core.reasoning.model_routing import EXTRACTIVE, Routing
 from synapse.core.reasoning.phases import Move, Progress, next_move
 from synapse.core.reasoning.schedule import Annealing
 from synapse.core.reasoning.task import Position, Task
-from synapse.core.text import SharedText, shortened
+from synapse.core.text import SharedText
 
 CYCLES_MAX: Final = 3  # later cycles were never seen to change a right answer for the better
 TEAM_MAX: Final = 5  # families asked a cycle; a sixth adds less than its call costs
@@ -55,6 +55,7 @@ class _Deliberation:
     nothing_recalled: bool = False
     pending: dict[int, str] = field(default_factory=dict)  # call id -> target
     tried: set[str] = field(default_factory=set)  # targets, this cycle
+    mended: set[str] = field(default_factory=set)  # targets asked again without a refused field
     waiting: Waiting | None = None
 
 
@@ -138,6 +139,9 @@ class Deliberations:
         if reply is None:
             return self._failed(running, target, "bad_reply", None, now_ms=now_ms)
         self._routing.replied(target)
+        asked = self._routing.target(target).family
+        if family == EXTRACTIVE:
+            family = asked  # a model may call itself anything, but only quoting is quoting
         draft = Draft(
             POSITION,
             {
@@ -192,7 +196,7 @@ class Deliberations:
         return tuple(
             Quote(
                 memory.id,
-                shortened(memory.text, characters_max=prompts.QUOTE_CHARACTERS_MAX),
+                memory.text[: prompts.QUOTE_CHARACTERS_MAX],
                 memory.author,
             )
             for memory in self._search(task.text, prompts.QUOTES_MAX)
@@ -240,9 +244,12 @@ class Deliberations:
     ) -> list[Effect | Draft]:
         """Let the target rest and ask the next; when there is none, see what we have."""
         self._routing.failed(target, failure, now_ms=now_ms, retry_after_ms=retry_after_ms)
-        family = next(t.family for t in self._routing.targets if t.name == target)
+        family = self._routing.target(target).family
         if family == EXTRACTIVE and failure == "refused":
             running.nothing_recalled = True
+        if failure == "request" and retry_after_ms == 0 and target not in running.mended:
+            running.mended.add(target)  # the provider has learnt which field to leave out
+            running.tried.discard(target)
         retried = self._ask(running, family, now_ms=now_ms)
         if retried:
             return list(retried)

@@ -50,6 +50,7 @@ FAILURES: Final[dict[str, Cooling]] = {
     "unreachable": Cooling(Scope.TARGET, 5_000, 5 * _MINUTE),
     "bad_reply": Cooling(Scope.TARGET, 5_000, _MINUTE),
 }
+RETRY_AFTER_MS_MIN: Final = 250
 RETRY_AFTER_MS_MAX: Final = 24 * _HOUR  # longer is a mistake of the provider's, or an attack
 
 
@@ -125,7 +126,7 @@ class Routing:
         state = self._states[name]
         state.replies += 1
         state.failures, state.until_ms, state.reason = 0, 0, ""
-        account = self._accounts[self._target(name).account]
+        account = self._accounts[self.target(name).account]
         account.failures, account.until_ms, account.reason = 0, 0, ""
 
     def failed(
@@ -135,7 +136,7 @@ class Routing:
         cooling = FAILURES[failure]
         if cooling.scope is Scope.NOTHING:
             return
-        target = self._target(name)
+        target = self.target(name)
         state = (
             self._accounts[target.account]
             if cooling.scope is Scope.ACCOUNT
@@ -143,8 +144,9 @@ class Routing:
         )
         state.failures += 1
         rest_ms = min(cooling.base_ms << min(state.failures - 1, 16), cooling.cap_ms)
-        if retry_after_ms is not None:
-            rest_ms = min(retry_after_ms, RETRY_AFTER_MS_MAX)
+        if retry_after_ms is not None:  # "at once", said again and again, is not believed
+            floor_ms = min(RETRY_AFTER_MS_MIN << min(state.failures - 1, 16), cooling.cap_ms)
+            rest_ms = min(max(retry_after_ms, floor_ms), RETRY_AFTER_MS_MAX)
         jitter_ms = self._rng.randrange(rest_ms // 10 + 1)  # so that a swarm does not wake at once
         state.until_ms, state.reason = now_ms + rest_ms + jitter_ms, failure
 
@@ -157,5 +159,6 @@ class Routing:
             reasons={name: state.reason or "failed" for name, state in states.items()},
         )
 
-    def _target(self, name: str) -> Target:
+    def target(self, name: str) -> Target:
+        """The target of this name, which exists."""
         return next(target for target in self.targets if target.name == name)

@@ -11,12 +11,13 @@ that a spore nobody can dial gets and gives everything over its own requests:
     ...
 
 Every message is bounded; what did not fit is found by the next comparison, which starts at once
-while comparisons make progress. No state about a peer outlives an exchange.
+while comparisons move records. Whoever is asked keeps no state about whoever asks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from synapse.core.codec import fitting
@@ -35,6 +36,18 @@ from synapse.core.messages import (
 from synapse.core.replication.reconciliation import opening, respond
 
 OPERATORS_A_ROUND: Final = 16  # compared at once: 16 x 16 ranges fit one exchange
+CATCH_UP_RECORDS: Final = 8  # a comparison that moved fewer met none of its bounds
+
+
+@dataclass(slots=True)
+class _Comparison:
+    """The one we drive. When it `repeats` the one before, neither side took what was moved."""
+
+    peer: bytes
+    ours: bytes
+    theirs: bytes
+    repeats: bool
+    moved: int = 0  # records, either way
 
 
 class AntiEntropy:
@@ -45,14 +58,16 @@ class AntiEntropy:
     ) -> None:
         self._records = records
         self._read = read
+        self._comparison: _Comparison | None = None
 
     def summary(self) -> Summary:
         """The heartbeat."""
         return Summary(self._records.fingerprint(), len(self._records))
 
-    def on_summary(self, theirs: Summary, *, driving: bool) -> list[Message]:
+    def on_summary(self, peer: bytes, theirs: Summary, *, driving: bool) -> list[Message]:
         """Answer a heartbeat, unless it is itself the answer to ours."""
         if driving:
+            self._begin(peer, theirs.fingerprint)
             return []
         if theirs.fingerprint == self._records.fingerprint():
             return [self.summary()]
@@ -95,9 +110,27 @@ class AntiEntropy:
             replies.append(Want(step.wanted))
         return replies
 
+    def moved(self, peer: bytes, records: int) -> bool:
+        """Records went one way or the other; whether to compare again at once, because we drive
+        this comparison and it moved so many that some may not have fitted."""
+        comparison = self._comparison
+        if comparison is None or comparison.peer != peer or comparison.repeats:
+            return False
+        comparison.moved += records
+        return comparison.moved >= CATCH_UP_RECORDS
+
     def supply(self, ids: Sequence[bytes]) -> Supply:
         """As many of these records as one message holds."""
         return Supply(fitting(self._read(ids)))
+
+    def _begin(self, peer: bytes, theirs: bytes) -> None:
+        before, ours = self._comparison, self._records.fingerprint()
+        repeats = before is not None and (before.peer, before.ours, before.theirs) == (
+            peer,
+            ours,
+            theirs,
+        )
+        self._comparison = _Comparison(peer, ours, theirs, repeats)
 
     def _table(self, *, after: bytes) -> Table:
         operators = [operator for operator in self._records.operators() if operator > after]
