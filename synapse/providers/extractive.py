@@ -14,11 +14,11 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
 from synapse.core.effects import ModelRequest, Quote
 from synapse.core.errors import ProviderError
@@ -43,7 +43,6 @@ _CONTENT_WORDS: Final = {  # on scikit-learn's list of stop words, yet people as
     *("bill", "bottom", "call", "cry", "detail", "empty", "fill", "find", "fire", "front"),
     *("interest", "mill", "mine", "move", "part", "serious", "side", "system", "thick", "thin"),
 }
-_STOP_WORDS: Final = (ENGLISH_STOP_WORDS - _CONTENT_WORDS) | {"did", "does", "doing", "s", "t"}
 _UNSPACED: Final = re.compile(r"[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CITATION: Final = re.compile(r"\[([0-9a-fA-F]{8})\]")
 
@@ -77,6 +76,11 @@ class Extractive:
         """Nothing to let go of."""
 
 
+def warm_up() -> None:
+    """Load scikit-learn: half a spore's start-up time, and of no use to one that has models."""
+    _stop_words()
+
+
 def answer(question: str, quotes: Sequence[Quote]) -> str:
     """The reply to a question, as JSON. Raises ProviderError when the quotes hold none."""
     read = list(itertools.islice(_read(quotes), SENTENCES_READ_MAX))
@@ -106,6 +110,8 @@ def _read(quotes: Sequence[Quote]) -> Iterator[Sentence]:
 
 def _best(question: str, texts: Sequence[str]) -> list[tuple[int, float]]:
     """Which sentences to quote, as (index, relevance), in the order to quote them."""
+    from sklearn.feature_extraction.text import TfidfVectorizer  # see `warm_up`
+
     if not any(_terms(question)):
         return []
     vectorizer = TfidfVectorizer(analyzer=_terms, token_pattern=None, sublinear_tf=True)
@@ -136,8 +142,15 @@ def _terms(text: str) -> Iterator[str]:
     for word in "".join(c if _in_a_word(c) else " " for c in text.casefold()).split():
         if _UNSPACED.search(word):
             yield from (word[i : i + 2] for i in range(max(1, len(word) - 1)))
-        elif word not in _STOP_WORDS:
+        elif word not in _stop_words():
             yield word[:STEM_CHARACTERS] if word.isalpha() else word
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    return (ENGLISH_STOP_WORDS - _CONTENT_WORDS) | {"did", "does", "doing", "s", "t"}
 
 
 def _in_a_word(character: str) -> bool:

@@ -270,6 +270,7 @@ class Deliberations:
                 votes=len(votes),
                 families=verdict.families if verdict is not None else 0,
                 decided=verdict is not None and verdict.decided,
+                unanimous=verdict is not None and len(verdict.shares) == 1,
                 extract_only=all(one.family == EXTRACTIVE for one in positions),
                 calls_pending=bool(running.pending),
                 help_awaited=bool(helpers) and now_ms < running.started_ms + HELP_MS,

@@ -25,6 +25,7 @@ class Progress:
     votes: int
     families: int
     decided: bool
+    unanimous: bool  # every family that spoke gives the same answer
     extract_only: bool
     calls_pending: bool
     help_awaited: bool  # a peer with a family we lack has been told and has not spoken
@@ -47,6 +48,7 @@ NEXT_MOVE: Final[tuple[Rule, ...]] = (
     (lambda p: p.votes == 0, Move.GIVE_UP, "no_model_answered"),
     (lambda p: p.extract_only, Move.COLLAPSE, "extract"),
     (lambda p: p.families == 1, Move.COLLAPSE, "one_family"),
+    (lambda p: p.unanimous, Move.COLLAPSE, "decided"),
     (lambda p: p.cycles_left > 0, Move.REVISE, ""),
     (lambda p: True, Move.COLLAPSE, "cycles_spent"),
 )

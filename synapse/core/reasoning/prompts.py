@@ -89,13 +89,11 @@ def read(text: str, quotes: Sequence[Quote]) -> Reply | None:
             cites += _list(claim.get("cites"))
         else:
             claims.append(_text(claim)[:CLAIM_CHARACTERS_MAX])
-    confidence = fields.get("confidence")
-    sure = float(confidence) if isinstance(confidence, int | float) else 0.5
     return Reply(
         answer=answer[:ANSWER_CHARACTERS_MAX],
         claims=tuple(filter(None, claims)),
         cites=_offered(cites, quotes),
-        confidence=min(max(sure, 0.0), 1.0) if sure == sure else 0.0,
+        confidence=_confidence(fields.get("confidence")),
     )
 
 
@@ -122,6 +120,12 @@ def _first_object(text: str) -> dict[str, Any] | None:
             continue
         return value if isinstance(value, dict) else None
     return None
+
+
+def _confidence(value: object) -> float:
+    if not isinstance(value, int | float):
+        return 0.5
+    return float(min(max(value, 0), 1)) if value == value else 0.0  # NaN is no confidence
 
 
 def _text(value: object) -> str:

@@ -1,0 +1,1 @@
+"""The faces of a spore over HTTP: pages, JSON, events, gossip and MCP."""

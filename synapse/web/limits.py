@@ -1,0 +1,133 @@
+"""What stands around every route, ours and those of gossip and MCP alike: the limits on a body,
+the checks of Host and Origin, and the headers that keep browsers safe. Plain ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from synapse.web.access import Access
+from synapse.web.problems import Problem
+
+# The first prefix that fits decides.
+BODY_BYTES_MAX: Final[Mapping[str, int]] = {
+    "/gossip/": 4 << 20,  # one exchange, which every hosting proxy we target lets through
+    "/mcp": 4 << 20,  # what the MCP SDK itself allows
+    "": 256 << 10,  # the longest memory is 60 kB, and thrice that with each character escaped
+}
+BODY_S: Final = 30  # 4 MiB at 140 kB/s, a poor mobile uplink; slower senders only hold connections
+
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+SECURITY_HEADERS: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    # Not no-referrer: browsers would then send our own forms with "Origin: null".
+    "Referrer-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+# Anybody's page may read what anybody may read: the browser sends no credentials along.
+OPEN_HEADERS: Final[Mapping[str, str]] = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Expose-Headers": "X-Next-Cursor, Retry-After",
+}
+
+Refuse = Callable[[Problem, Scope], Response]
+"""The reply to a request that is not let in."""
+
+
+class Gate:
+    """Lets a request in once its Host, its Origin and the whole of its body have been checked."""
+
+    def __init__(self, app: ASGIApp, *, access: Access, refuse: Refuse) -> None:
+        self._app = app
+        self._access = access
+        self._refuse = refuse
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with a problem, or go on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            self._access.check_host(headers)
+            if scope["method"] not in SAFE_METHODS:
+                self._access.check_origin(headers)
+            body = await _body(receive, headers, bytes_max=bytes_max(scope["path"]))
+        except Problem as problem:
+            await self._refuse(problem, scope)(scope, receive, send)
+            return
+        if body is not None:
+            await self._app(scope, _replayed(body, receive), send)
+
+
+class SafeHeaders:
+    """Adds the headers that keep browsers safe, where a route did not set its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Go on, and add to what is sent."""
+        readable = scope.get("method") == "GET" and scope["path"].startswith("/api/")
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message.setdefault("headers", [])
+                headers = MutableHeaders(scope=message)
+                wanted = {**SECURITY_HEADERS, **(OPEN_HEADERS if readable else {})}
+                for name, value in wanted.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+def bytes_max(path: str) -> int:
+    """The most bytes a body sent to this path may have."""
+    return next(limit for prefix, limit in BODY_BYTES_MAX.items() if path.startswith(prefix))
+
+
+async def _body(receive: Receive, headers: Headers, *, bytes_max: int) -> bytes | None:
+    """The whole body, or None when the sender has gone. Raises Problem."""
+    too_large = Problem("body_too_large", f"more than the {bytes_max} bytes that are read here")
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal() or len(declared) > 18 or int(declared) > bytes_max:
+        raise too_large
+    body = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                body += message.get("body", b"")
+                if len(body) > bytes_max:
+                    raise too_large
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError:
+        raise Problem("body_too_slow", f"it took more than {BODY_S} seconds") from None
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body in one message, then whatever the server says: that the client has gone."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
