@@ -41,7 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OWN_QUESTION = "What happens to an acknowledged memory when a spore is killed?"
 START_S = 30  # a Raspberry Pi starts a spore in a third of that
 SHARE_S = 60
-ANSWER_S = 90
+ANSWER_S = 60
 out = Console(highlight=False)
 
 

@@ -20,7 +20,7 @@ class Filter:
     kind: str | None = None
     author: str | None = None
     tag: str | None = None
-    shared_only: bool = False
+    shared: bool | None = None  # True: only shared ones, False: only private ones
 
 
 ANY = Filter()

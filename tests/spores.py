@@ -148,7 +148,7 @@ def _node(
     scripts: Mapping[str, Script] | None,
 ) -> Node:
     def search(query: str, limit: int) -> list[Memory]:
-        hits = index.search(query, limit=limit, wanted=Filter(shared_only=True))
+        hits = index.search(query, limit=limit, wanted=Filter(shared=True))
         return [memory for hit in hits if (memory := log.memory(hit.id)) is not None]
 
     families = list(scripts) if scripts else [EXTRACTIVE]

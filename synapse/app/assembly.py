@@ -75,7 +75,7 @@ def assemble(settings: Settings) -> Spore:
     index = InvertedIndex()
 
     def search(query: str, limit: int) -> Sequence[Memory]:
-        hits = index.search(query, limit=limit, wanted=Filter(shared_only=True))
+        hits = index.search(query, limit=limit, wanted=Filter(shared=True))
         found = (log.memory(hit.id) for hit in hits)
         return [memory for memory in found if memory is not None]
 

@@ -60,8 +60,7 @@ async def serve(spore: Spore) -> None:
 
     @contextlib.asynccontextmanager
     async def running() -> AsyncIterator[None]:
-        await spore.driver.restore()
-        task = asyncio.create_task(spore.driver.run())
+        task = asyncio.create_task(spore.driver.run())  # the log is read while we already answer
         task.add_done_callback(lambda _: setattr(server, "should_exit", True))
         warming = asyncio.create_task(_warm_up(spore))
         try:

@@ -73,7 +73,7 @@ def split(text: str) -> Iterator[str]:
 def _under(headings: list[tuple[int, str]], blocks: list[str]) -> str:
     title = " › ".join(name for _, name in headings)
     body = "\n\n".join(blocks)
-    return f"{title}\n{body}" if title else body
+    return f"{title}\n\n{body}" if title else body
 
 
 def _blocks(text: str) -> Iterator[str]:

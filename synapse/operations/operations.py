@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from synapse import __version__
@@ -30,7 +30,7 @@ from synapse.core.text import SharedText, clean
 from synapse.core.trust import weights
 from synapse.core.wall.release import Wall
 from synapse.driver.driver import Driver
-from synapse.driver.news import Stopped
+from synapse.driver.news import Notice, Stopped
 from synapse.operations import rendering
 from synapse.ports import Filter
 from synapse.replies import (
@@ -73,6 +73,9 @@ SWARM_DNA: Final = {
     "memory_backend": "or-set-log",
     "signature": "ed25519",
 }
+
+
+Tell = Callable[[Notice], Awaitable[None]]
 
 
 class Operations:
@@ -158,7 +161,7 @@ class Operations:
     ) -> Recall:
         """Search memories, best first. Raises TextError."""
         text = clean(query, bytes_max=QUERY_BYTES_MAX, name="the query")
-        wanted = Filter(kind=kind, author=author, tag=tag, shared_only=scope == "shared")
+        wanted = Filter(kind=kind, author=author, tag=tag, shared=_wanted(scope))
         now_ms = self.driver.clock()
         hits = self.driver.index.search(text, limit=min(limit, RESULTS_MAX), wanted=wanted)
         results = []
@@ -212,7 +215,7 @@ class Operations:
 
         Raises TextError, Refused (`credential`), Busy, StorageError.
         """
-        shared = self._released(text, bytes_max=TASK_BYTES_MAX)
+        shared = self._released(text, bytes_max=TASK_BYTES_MAX, name="the task")
         task_id = await self.driver.submit(lambda token: SubmitTask(token, shared))
         assert task_id is not None, "a task that was acknowledged has an id"
         return TaskSubmitted(task_id=task_id.hex(), url=f"/api/task/{task_id.hex()}")
@@ -232,15 +235,22 @@ class Operations:
             name_of=self.name_of,
         )
 
-    async def finished_task(self, task_id: str, *, wait_ms: int) -> TaskView:
-        """The task once it has an outcome or waits for a model, or as it is after `wait_ms`."""
-        seen = self.news.latest_number()
+    async def finished_task(
+        self, task_id: str, *, wait_ms: int, tell: Tell | None = None, since: int | None = None
+    ) -> TaskView:
+        """The task once it has an outcome or waits for a model, or as it is after `wait_ms`.
+
+        `tell` hears every notice about the task after number `since` (by default from now on).
+        """
+        seen = self.news.latest_number() if since is None else since
         view = self.task(task_id)
         try:
             async with asyncio.timeout(wait_ms / 1_000):
                 while view.status == "open":
-                    notices = await self.news.after(seen)
-                    seen = notices[-1].number
+                    for notice in await self.news.after(seen):
+                        seen = notice.number
+                        if tell is not None and notice.data.get("id") == task_id:
+                            await tell(notice)
                     view = self.task(task_id)
         except (TimeoutError, Stopped):
             pass  # the caller asked for what there is by now
@@ -349,6 +359,8 @@ class Operations:
         """What grades say of each model family; families that nobody graded stand at the prior."""
         counts = self._node.ledger.evidence.counts
         families = {family for family, _ in counts.graded()} | set(self._node.routing.families())
+        for peer in self._node.peers:
+            families.update(peer.said.families)
         views = {}
         for family in sorted(families):
             right, wrong = counts.totals((family, "text"))
@@ -482,9 +494,9 @@ class Operations:
 
     # Shared parts.
 
-    def _released(self, text: str, *, bytes_max: int) -> SharedText:
+    def _released(self, text: str, *, bytes_max: int, name: str = "text") -> SharedText:
         try:
-            released = self._wall.release(text, bytes_max=bytes_max)
+            released = self._wall.release(text, bytes_max=bytes_max, name=name)
         except Refused as refusal:
             self._blocks += 1
             self._audit.append(
@@ -528,6 +540,10 @@ class Operations:
         ]
         newest = max(own, key=lambda one: (one.created_ms, one.id), default=None)
         return (newest.family, newest.model) if newest is not None else ("", "")
+
+
+def _wanted(scope: Scope | None) -> bool | None:
+    return None if scope is None else scope == "shared"
 
 
 def _id(text: str) -> bytes:

@@ -150,7 +150,7 @@ def _terms(text: str) -> Iterator[str]:
 def _stop_words() -> frozenset[str]:
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-    return (ENGLISH_STOP_WORDS - _CONTENT_WORDS) | {"did", "does", "doing", "s", "t"}
+    return frozenset(ENGLISH_STOP_WORDS) - _CONTENT_WORDS | {"did", "does", "doing", "s", "t"}
 
 
 def _in_a_word(character: str) -> bool:

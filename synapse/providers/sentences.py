@@ -13,6 +13,7 @@ _MARKS: Final = (  # what stands before the words of a line, and what takes its 
     (re.compile(r"^[ \t]*(?:>[ \t]?)+", re.MULTILINE), ""),  # a quotation
     (re.compile(r"^[ \t]*#{1,6}[ \t]+(.*)$", re.MULTILINE), r"\n\1\n"),  # a heading
     (re.compile(r"^[ \t]*(?:[-*+•]|\d{1,3}[.)])[ \t]+", re.MULTILINE), r"\n"),  # a list item
+    (re.compile(r"\*\*(?=\S)([^*\n]{1,200})(?<=\S)\*\*"), r"\1"),  # emphasis
 )
 _BLANK_LINE: Final = re.compile(r"\n\s*\n")
 _END: Final = re.compile(

@@ -149,8 +149,7 @@ def _facets(memory: Memory) -> Iterator[Facet]:
     yield "author", memory.author
     for tag in memory.tags:
         yield "tag", tag
-    if memory.shared:
-        yield "shared", ""
+    yield "shared", str(memory.shared)
 
 
 def _demands(wanted: Filter) -> Iterator[Facet]:
@@ -161,8 +160,8 @@ def _demands(wanted: Filter) -> Iterator[Facet]:
         yield "author", wanted.author
     if wanted.tag is not None:
         yield "tag", wanted.tag
-    if wanted.shared_only:
-        yield "shared", ""
+    if wanted.shared is not None:
+        yield "shared", str(wanted.shared)
 
 
 def _leaders(totals: Integers, limit: int) -> npt.NDArray[np.intp]:

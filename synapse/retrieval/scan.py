@@ -59,5 +59,5 @@ def _matches(memory: Memory, wanted: Filter) -> bool:
         wanted.kind in (None, memory.kind)
         and wanted.author in (None, memory.author)
         and (wanted.tag is None or wanted.tag in memory.tags)
-        and (memory.shared or not wanted.shared_only)
+        and wanted.shared in (None, memory.shared)
     )

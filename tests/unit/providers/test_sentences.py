@@ -22,6 +22,8 @@ def split(text, characters_max=400):
         ("# Title #1\nText.\n## Next\nMore.", ["Title #1", "Text.", "Next", "More."]),
         ("- one\n* two\n+ three\n1. four\n2) five", ["one", "two", "three", "four", "five"]),
         ("> quoted\n> on two lines", ["quoted on two lines"]),
+        ("**Durable.** It *stays* __here__.", ["Durable.", "It *stays* __here__."]),
+        ("2 ** 3 ** 4 of `__init__`", ["2 ** 3 ** 4 of `__init__`"]),
         ("Do:\n```sh\nmake. it\n  now\n```\nDone.", ["Do:", "make. it\n  now", "Done."]),
         ("```\nnever closed", ["never closed"]),
         ("塔は高い。猫が寝た！本当？", ["塔は高い。", "猫が寝た！", "本当？"]),

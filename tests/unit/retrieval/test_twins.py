@@ -45,7 +45,7 @@ def a_filter(random: Random) -> Filter:
         kind=random.choice([None, None, *KINDS]),
         author=random.choice([None, None, None, *AUTHORS]),
         tag=random.choice([None, None, *TAGS]),
-        shared_only=random.random() < 0.2,
+        shared=random.choice([None, None, None, True, False]),
     )
 
 
