@@ -52,21 +52,21 @@ def measure(folder: Path, size: int) -> Iterator[tuple[str, float]]:
             acknowledged = timed(200, lambda number: alder.remember(f"one more note, {number}"))
             yield "remember_acknowledged_p50_ms", statistics.median(acknowledged)
     large = Process(folder / "large")
-    words = fill(large.folder, size)
+    words, frequency = fill(large.folder, size)
     began = time.monotonic()
     with spores(large):
         yield f"restart_with_{size}_memories_s", time.monotonic() - began
         yield f"rss_with_{size}_memories_mb", resident_mb(large)
         rng = random.Random(3)
         recalled = timed(
-            300, lambda _: large.client.get("/api/recall", q=" ".join(rng.sample(words, 8)), k=10)
+            300, lambda _: large.client.get("/api/recall", q=text(rng, words, frequency, 8), k=10)
         )
         yield f"recall_at_{size}_p50_ms", statistics.median(recalled)
         yield f"recall_at_{size}_p99_ms", percentile(recalled, 99)
 
 
-def fill(folder: Path, size: int) -> list[str]:
-    """A data folder with so many signed memories of about 60 words; the words they are made of."""
+def fill(folder: Path, size: int) -> tuple[list[str], list[float]]:
+    """A data folder with so many signed memories of 60 words; the words and how common each is."""
     folder.mkdir(parents=True)
     rng = random.Random(1)
     seed = rng.randbytes(32)
@@ -77,15 +77,23 @@ def fill(folder: Path, size: int) -> list[str]:
     log = SqliteLog(folder / "log.db")
     for start in range(0, size, BATCH):
         now_ms = int(time.time() * 1_000)
-        texts = (" ".join(rng.choices(words, frequency, k=60)) for _ in range(BATCH))
-        drafts = [
-            Draft(MEMORY, {"text": SharedText(text), "kind": SharedText("note"), "tags": ()})
-            for text in texts
-        ]
-        log.stage([writer.write(draft, now_ms=now_ms) for draft in drafts[: size - start]])
+        contents = (
+            {
+                "text": SharedText(text(rng, words, frequency, 60)),
+                "kind": SharedText("note"),
+                "tags": (),
+            }
+            for _ in range(min(BATCH, size - start))
+        )
+        log.stage([writer.write(Draft(MEMORY, one), now_ms=now_ms) for one in contents])
         log.commit()
     log.close()
-    return words
+    return words, frequency
+
+
+def text(rng: random.Random, words: list[str], frequency: list[float], count: int) -> str:
+    """So many words, as common as in natural text (Zipf): the questions are made like the notes."""
+    return " ".join(rng.choices(words, frequency, k=count))
 
 
 def visible_ms(giver: Process, taker: Process, number: int) -> float:

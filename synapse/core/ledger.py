@@ -89,12 +89,14 @@ class Ledger:
         kept = tuple(self.records.current(record) for record in records)
         for record in kept:
             self._fold(record)
-        to_erase = tuple(
-            record.id
+        taken_back = [
+            record
             for record in self._read(erased)
             if self.records.retractions.covers(record.header.operator, dot_text(record.header.dot))
-        )
-        return Entered(kept, to_erase, known)
+        ]
+        for record in taken_back:
+            self.tasks.withdraw(record)
+        return Entered(kept, tuple(record.id for record in taken_back), known)
 
     def _fold(self, record: Record) -> None:
         self.tasks.absorb(record)

@@ -8,6 +8,7 @@ No I/O, no clock, no randomness of its own: the driver and the simulator run thi
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -49,6 +50,7 @@ from synapse.core.messages import (
 from synapse.core.reasoning.deliberation import Deliberations
 from synapse.core.reasoning.model_routing import Routing, Target
 from synapse.core.reasoning.schedule import Annealing
+from synapse.core.reasoning.task import LABEL_BYTES_MAX
 from synapse.core.replication.anti_entropy import AntiEntropy
 from synapse.core.replication.push import ANNOUNCE_AFTER_MS, EagerPush
 from synapse.core.text import SharedText
@@ -57,6 +59,7 @@ from synapse.core.wall.release import Wall, constant
 from synapse.core.wall.release import dot as shared_dot
 
 CATCH_UP_MS: Final = 20  # between comparisons that make progress
+FOLLOW_UPS_MAX: Final = 256  # what one peer's replies may make us say between two regular ones
 POLL_AGAIN_MS: Final = 250
 _NOT_AT_HOME: Final = ("stranger", "status_401")  # a spore with another key answers there now
 POLLED_PEERS_MAX: Final = 2  # long polls held open by a spore nobody can dial
@@ -117,6 +120,7 @@ class Node:
         self._push = EagerPush(read, Random(rng.getrandbits(64)))
         self._description: Record | None = None
         self._behind: bytes | None = None  # the peer we are catching up with
+        self._follow_ups: Counter[bytes] = Counter()
         self._polling: set[bytes] = set()
         for url in settings.seeds:
             peers.add_seed(url)
@@ -155,7 +159,9 @@ class Node:
             name=self._wall.label(self.settings.name, name="name"),
             url=SharedText(self.settings.url) if self.settings.url is not None else None,
             software=constant(self.settings.software),
-            families=tuple(self._wall.share(one) for one in self.routing.families()),
+            families=tuple(
+                self._wall.share(one, bytes_max=LABEL_BYTES_MAX) for one in self.routing.families()
+            ),
         )
         effects: list[Effect] = []
         if self._description is None or _differs(self._description, said):
@@ -270,7 +276,7 @@ class Node:
         reachable = self.peers.reachable(now_ms=now_ms)
         effects: list[Effect] = []
         if push:
-            outgoing = self._push.spread(records, reachable=reachable, source=source)
+            outgoing = self._push.spread(records, reachable=reachable, source=source, now_ms=now_ms)
             effects += [self._send(peer, message) for peer, message in outgoing]
         else:
             self._push.mention(records, reachable=reachable, source=source, now_ms=now_ms)
@@ -323,7 +329,10 @@ class Node:
 
     def _supply(self, event: events.MessageReceived, supply: Supply, now_ms: int) -> list[Effect]:
         entered = self.ledger.take_in(supply, now_ms=now_ms)
-        effects = self._after(entered, source=event.peer, push=False, now_ms=now_ms)
+        # What others give us unasked is new to this side of the swarm; what we fetch may not be.
+        effects = self._after(entered, source=event.peer, push=not event.reply, now_ms=now_ms)
+        if entered.records:
+            del self._follow_ups[event.peer]  # worth our while
         return effects + self._moved(event, len(entered.records))
 
     def _pushed(self, event: events.MessageReceived, push: Push, now_ms: int) -> list[Effect]:
@@ -349,12 +358,19 @@ class Node:
 
     def _moved(self, event: events.MessageReceived, records: int) -> list[Effect]:
         """Records moved between us and a peer: see whether there are more."""
-        if not event.reply or not self._anti_entropy.moved(event.peer, records):
+        spent = self._follow_ups[event.peer] >= FOLLOW_UPS_MAX
+        if spent or not event.reply or not self._anti_entropy.moved(event.peer, records):
             return []
         self._behind = event.peer
-        return [SetTimer("sync", CATCH_UP_MS)]
+        return [SetTimer("catch up", CATCH_UP_MS)]
 
     def _replies(self, event: events.MessageReceived, messages: Sequence[Message]) -> list[Effect]:
+        """Say something back. To a reply that is a new request, whose reply may want another: a
+        peer that brings us nothing new cannot keep us at that."""
+        if event.reply and messages:
+            if self._follow_ups[event.peer] >= FOLLOW_UPS_MAX:
+                return []
+            self._follow_ups[event.peer] += 1
         return [self._send(event.peer, message) for message in messages]
 
     def _send(self, key: bytes, message: Message) -> Send:
@@ -369,6 +385,8 @@ class Node:
     def _introduced(self, event: events.Introduced, now_ms: int) -> list[Effect]:
         peer = self.peers.introduced(event.url, event.record)
         if peer is None:
+            if event.record.header.writer != self.key:
+                self.peers.introduction_failed(event.url, "protocol", now_ms=now_ms)
             return []  # ourselves, or a spore of another protocol
         entered = self.ledger.take_in(Supply((event.record,)), now_ms=now_ms)
         effects = self._after(entered, source=peer.key, push=False, now_ms=now_ms)
@@ -390,8 +408,6 @@ class Node:
         return self._poll_ended(event.peer) if event.polled else []
 
     def _send_failed(self, event: events.SendFailed, now_ms: int) -> list[Effect]:
-        if self._behind == event.peer:
-            self._behind = None
         effects = self._poll_ended(event.peer) if event.polled else []
         peer = self.peers.get(event.peer)
         if peer is None:
@@ -399,7 +415,7 @@ class Node:
         if event.reason in _NOT_AT_HOME:
             self.peers.moved(event.peer, now_ms=now_ms)
         before = peer.state(now_ms=now_ms)
-        peer.health.failed(now_ms=now_ms, scale=self.peers.failure_scale(now_ms=now_ms))
+        peer.health.failed(now_ms=now_ms, cut_off=self.peers.cut_off())
         after = peer.state(now_ms=now_ms)
         if after != before:
             notice = {"peer": peer.key.hex(), "state": str(after), "reason": event.reason}
@@ -418,6 +434,8 @@ class Node:
         match event.name.split("/", 1):
             case ["sync"]:
                 return self._sync(now_ms)
+            case ["catch up"]:
+                return self._catch_up()
             case ["announce"]:
                 return [self._send(peer, message) for peer, message in self._push.announce()]
             case ["poll"]:
@@ -432,10 +450,9 @@ class Node:
         due = self.ledger.due(now_ms=now_ms)
         effects = self._after(due, source=None, push=False, now_ms=now_ms)
         effects += self._introductions(now_ms)
-        behind = self.peers.get(self._behind) if self._behind is not None else None
-        self._behind = None
+        self._follow_ups.clear()
         self._push.renew(self.peers.reachable(now_ms=now_ms))
-        peer = behind or self.peers.to_compare_with(now_ms=now_ms)
+        peer = self.peers.to_compare_with(now_ms=now_ms)
         if peer is not None:
             effects.append(self._send(peer.key, self._anti_entropy.summary()))
         interval_ms = self.settings.sync_interval_ms
@@ -443,13 +460,16 @@ class Node:
         effects.append(SetTimer("sync", interval_ms + jitter_ms))
         return effects
 
+    def _catch_up(self) -> list[Effect]:
+        """Compare once more with the peer that had much for us, or we for it."""
+        behind, self._behind = self._behind, None
+        return [self._send(behind, self._anti_entropy.summary())] if behind is not None else []
+
     def _poll(self, now_ms: int) -> list[Effect]:
         """Nobody can dial us: keep long polls open at some peers, to hear of news at once."""
-        dialable = [
-            peer for peer in self.peers if peer.url is not None and peer.health.retry_ms <= now_ms
-        ]
-        vacancies = POLLED_PEERS_MAX - len(self._polling)
-        chosen = [peer for peer in dialable if peer.key not in self._polling][: max(0, vacancies)]
+        free = [peer for peer in self.peers.due(now_ms=now_ms) if peer.key not in self._polling]
+        vacancies = max(0, POLLED_PEERS_MAX - len(self._polling))
+        chosen = self._rng.sample(free, min(vacancies, len(free)))
         self._polling.update(peer.key for peer in chosen)
         effects: list[Effect] = [self._send(peer.key, Poll(WAIT_MS_MAX)) for peer in chosen]
         effects.append(SetTimer("poll", self.settings.sync_interval_ms))

@@ -94,6 +94,7 @@ class Driver:
         self._polls: dict[bytes, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stalled: StorageError | None = None
+        self._restored = False
 
     # For users, through operations, and for peers, through the gossip routes.
 
@@ -155,7 +156,8 @@ class Driver:
         scan = self.log.scan(bodies_of=VIEW_KINDS)
         while chunk := await loop.run_in_executor(None, lambda: tuple(islice(scan, RESTORE_CHUNK))):
             self.node.handle(events.Restored(chunk), now_ms=self.clock())
-        self._enqueue(_Work((events.Started(),)))
+        self._restored = True
+        await self._handle([_Work((events.Started(),))])
 
     def stop_waiting(self) -> None:
         """The spore is about to stop: send home whoever waits for news."""
@@ -164,7 +166,9 @@ class Driver:
             arrived.set()
 
     async def run(self) -> None:
-        """Handle events until cancelled."""
+        """Restore unless that was done, then handle events until cancelled."""
+        if not self._restored:
+            await self.restore()
         indexer = asyncio.create_task(self._keep_indexed())
         try:
             while True:

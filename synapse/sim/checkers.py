@@ -97,16 +97,16 @@ def queues_are_bounded(hosts: Sequence[Host]) -> Iterator[str]:
 def tasks_end(hosts: Sequence[Host]) -> Iterator[str]:
     """Every task has the same outcome everywhere, or its asker says until when it waits."""
     by_key = {host.key: host for host in hosts}
-    for task_id in {task.id: None for host in hosts for task in host.node.ledger.tasks}:
-        tasks = [host.node.ledger.tasks.get(task_id) for host in hosts]
-        outcomes = {task.outcome.id if task and task.outcome else None for task in tasks}
+    for task_id, author in {
+        task.id: task.author for host in hosts for task in host.node.ledger.tasks
+    }.items():
+        found = [host.node.ledger.tasks.get(task_id) for host in hosts]
+        outcomes = {task.outcome.id if task and task.outcome else None for task in found}
         if len(outcomes) > 1:
-            yield f"task {task_id.hex()[:12]} has {len(outcomes)} outcomes"
-        asker = next(
-            (by_key[task.author] for task in tasks if task and task.author in by_key), None
-        )
-        if outcomes == {None} and asker and not asker.node.deliberations.waiting(task_id):
-            yield f"task {task_id.hex()[:12]} neither ended nor waits"
+            yield f"{task_id.hex()[:12]} has {len(outcomes)} outcomes"
+        waits = author in by_key and by_key[author].node.deliberations.waiting(task_id)
+        if None in outcomes and not waits:
+            yield f"{task_id.hex()[:12]} neither ended nor waits"
 
 
 Check = Callable[[Sequence[Host]], Iterator[str]]

@@ -35,15 +35,15 @@ DESCRIPTION: Final = "/description"
 
 
 class Tell(Protocol):
-    """Hands events to the node. `done` gets its messages to `caller`, once what they rest on is
-    durable."""
+    """How events are handed to the node."""
 
     def __call__(
         self,
         *events: Event,
         caller: bytes | None = None,
         done: Callable[[list[Message]], None] | None = None,
-    ) -> None: ...
+    ) -> None:
+        """`done` gets the messages to `caller`, once what they rest on is durable."""
 
 
 @dataclass(slots=True)
@@ -175,8 +175,10 @@ class Courier:
 
     def describe(self, description: Record | None, respond: Respond) -> None:
         """Say who we are."""
-        known = description is not None
-        respond(codec.encode_record(description) if known else Failure("not_ready"))
+        if description is None:
+            respond(Failure("not_ready"))
+        else:
+            respond(codec.encode_record(description))
 
     def serve(self, caller: bytes, data: bytes, respond: Respond) -> None:
         """Answer a peer's request, once everything it led to is durable."""

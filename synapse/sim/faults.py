@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -68,7 +69,7 @@ class Timed:
 def schedule(simulator: Simulator, faults: Iterable[Timed]) -> None:
     """Let these happen."""
     for timed in faults:
-        simulator.at(timed.at_ms, lambda fault=timed.fault: _apply(simulator, fault))
+        simulator.at(timed.at_ms, partial(_apply, simulator, timed.fault))
 
 
 def _apply(simulator: Simulator, fault: Fault) -> None:
@@ -115,7 +116,7 @@ def one_way_links(
 ) -> list[Timed]:
     """Links that work one way only, for a while."""
     faults = []
-    for _ in range(count):
+    for _ in range(count if len(hosts) > 1 else 0):
         source, target = rng.sample(hosts, 2)
         faults.append(Timed(rng.randrange(start_ms, stop_ms), Block(source, target)))
     return [*faults, Timed(stop_ms, Heal())]

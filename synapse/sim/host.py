@@ -61,7 +61,6 @@ class Observed:
 
     acknowledged: dict[bytes, int] = field(default_factory=dict)
     durable: dict[bytes, int] = field(default_factory=dict)
-    waiting: dict[str, int] = field(default_factory=dict)  # task -> when it is tried again
     refused: Counter[str] = field(default_factory=Counter)  # by reason, in lives that ended
     payloads: int = 0  # records that peers sent
     payloads_new: int = 0
@@ -267,29 +266,32 @@ class _Process:
                 work.done(work.replies)
 
     def _perform(self, work: _Work, effect: Effect) -> None:
-        observed = self._host.observed
         match effect:
             case Persist(records):
                 for record in records:
-                    observed.durable.setdefault(record.id, self._clock.now_ms)
+                    self._host.observed.durable.setdefault(record.id, self._clock.now_ms)
+            case Send(peer, _, message) if work.caller == peer:
+                work.replies.append(message)
             case Send(peer, url, message):
-                if work.caller == peer:
-                    work.replies.append(message)
-                else:
-                    self.courier.send(peer, url, message)
+                self.courier.send(peer, url, message)
             case Introduce(url):
                 self.courier.introduce(url)
-            case SetTimer(name, after_ms):
-                ticket = self._timers[name] = next(self._tickets)
-                self._clock.after(after_ms, partial(self._timer_due, name, ticket))
+            case SetTimer():
+                self._set_timer(effect)
             case CallModel():
                 self._call_model(effect)
-            case Acknowledge(_, record_id, refused):
-                if record_id is not None and refused is None:
-                    observed.acknowledged[record_id] = self._clock.now_ms
-            case Publish(_, data):
-                if data.get("status") == "waiting":
-                    observed.waiting[data["id"]] = data["retry_at_ms"]
+            case Acknowledge():
+                self._acknowledge(effect)
+            case Publish():
+                pass  # for people
+
+    def _acknowledge(self, effect: Acknowledge) -> None:
+        if effect.id is not None:
+            self._host.observed.acknowledged[effect.id] = self._clock.now_ms
+
+    def _set_timer(self, timer: SetTimer) -> None:
+        ticket = self._timers[timer.name] = next(self._tickets)
+        self._clock.after(timer.after_ms, partial(self._timer_due, timer.name, ticket))
 
     def _timer_due(self, name: str, ticket: int) -> None:
         if self._timers.get(name) == ticket:  # not replaced since

@@ -10,15 +10,15 @@ LABEL_CHARACTERS: Final = 24
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The result of one scenario. Times are virtual milliseconds; nothing depends on the machine."""
+    """The result of one scenario. Times are virtual; nothing here depends on the machine."""
 
     scenario: str
     nodes: int
     seed: int
     virtual_ms: int
     records: int
-    acknowledged: int
-    lost: int  # acknowledged records that some honest host lacks at the end
+    acknowledged: int  # memories and tasks that users were told are kept, private ones included
+    lost: int  # of them, those that some honest host lacks at the end; private ones, their own
     converged: bool
     converged_after_ms: int  # from the last write or repair
     exchanges: int
@@ -54,17 +54,15 @@ class Report:
 
     def _rows(self) -> list[tuple[str, str]]:
         refused = ", ".join(f"{reason} {count:,}" for reason, count in self.refused.items())
+        spread = f"p50 {_seconds(self.spread_p50_ms)}, p99 {_seconds(self.spread_p99_ms)}"
         convergence = f"yes, {_seconds(self.converged_after_ms)} after the last write or repair"
         rows = [
             ("scenario", f"{self.scenario}, {self.nodes} nodes, seed {self.seed}"),
             ("virtual time", _seconds(self.virtual_ms)),
-            ("records", f"{self.records:,}, of them {self.acknowledged:,} acknowledged to users"),
-            ("acknowledged and lost", f"{self.lost:,}"),
+            ("records", f"{self.records:,}"),
+            ("acknowledged", f"{self.acknowledged:,}, of which lost: {self.lost:,}"),
             ("converged", convergence if self.converged else "no"),
-            (
-                "dissemination",
-                f"p50 {_seconds(self.spread_p50_ms)}, p99 {_seconds(self.spread_p99_ms)}",
-            ),
+            ("dissemination", spread),
             ("redundancy", f"{self.redundancy:.2f} known payloads per new one"),
             ("messages", f"{self.messages:,} in {self.exchanges:,} exchanges"),
             ("bytes on the wire", f"{self.bytes_sent:,}"),

@@ -101,9 +101,9 @@ def _prepare(simulator: Simulator, story: Scenario, nodes: int) -> Plan:
         )
         simulator.at(rng.randrange(STARTED_MS), host.start)
     plan = _plan(rng, simulator.hosts, story)
-    for number, (at_ms, host) in enumerate(plan.writes):
-        text = f"Spore {host} remembers thing {number}, {rng.randrange(10**9)}."
-        simulator.at(at_ms, partial(simulator.remember, simulator.hosts[host], text))
+    for number, (at_ms, author) in enumerate(plan.writes):
+        text = f"Spore {author} remembers thing {number}, {rng.randrange(10**9)}."
+        simulator.at(at_ms, partial(simulator.remember, simulator.hosts[author], text))
     for host in simulator.hosts:
         secret = f"{checkers.CANARY} of host {host.number}"
         simulator.at(plan.start_ms, partial(simulator.remember_privately, host, secret))

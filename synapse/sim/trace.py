@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from synapse.core.effects import Acknowledge, CallModel, Effect, Persist, Publish, Send, SetTimer
 from synapse.core.events import (
@@ -43,39 +44,36 @@ class Trace:
 
 def described(what: Event | Effect) -> str:
     """One line on an event or effect: no floats, no sets, nothing that differs between runs."""
-    return f"{type(what).__name__} {_detail(what)}"
+    detail = _DETAILS.get(type(what))
+    return f"{type(what).__name__} {detail(what)}" if detail else type(what).__name__
 
 
-def _detail(what: Event | Effect) -> str:
-    match what:
-        case MessageReceived(peer, message, reply):
-            return f"{type(message).__name__} from {_short(peer)}{' (reply)' if reply else ''}"
-        case SendFailed(peer, reason):
-            return f"{_short(peer)} {reason}"
-        case Introduced(url, record):
-            return f"{url} {_short(record.id)}"
-        case TimerFired(name):
-            return name
-        case ModelReplied(call_id, text):
-            return f"{call_id} {text}"
-        case ModelFailed(call_id, failure):
-            return f"{call_id} {failure}"
-        case Persist(records, private, erased):
-            ids = [*(one.id for one in records), *(one.id for one in private), *erased]
-            return " ".join(map(_short, ids))
-        case Send(peer, _, message):
-            return f"{type(message).__name__} to {_short(peer)}"
-        case SetTimer(name, after_ms):
-            return f"{name} {after_ms}"
-        case CallModel(call_id, target):
-            return f"{call_id} {target}"
-        case Acknowledge(token, record_id, refused):
-            return f"{token} {_short(record_id or b'')} {refused or ''}"
-        case Publish(topic):
-            return topic
-        case _:
-            return ""
+def _received(event: MessageReceived) -> str:
+    kind = type(event.message).__name__
+    return f"{kind} from {_short(event.peer)}{' (reply)' if event.reply else ''}"
 
 
-def _short(key: bytes) -> str:
-    return key.hex()[:12]
+def _persisted(effect: Persist) -> str:
+    records = [record.id for record in effect.records]
+    private = [memory.id for memory in effect.private]
+    return " ".join(map(_short, [*records, *private, *effect.erased]))
+
+
+def _short(key: bytes | None) -> str:
+    return key.hex()[:12] if key is not None else "-"
+
+
+_DETAILS: Final[dict[type[Any], Callable[[Any], str]]] = {
+    MessageReceived: _received,
+    SendFailed: lambda event: f"{_short(event.peer)} {event.reason}",
+    Introduced: lambda event: f"{event.url} {_short(event.record.id)}",
+    TimerFired: lambda event: event.name,
+    ModelReplied: lambda event: f"{event.call_id} {event.text}",
+    ModelFailed: lambda event: f"{event.call_id} {event.failure}",
+    Persist: _persisted,
+    Send: lambda effect: f"{type(effect.message).__name__} to {_short(effect.peer)}",
+    SetTimer: lambda effect: f"{effect.name} {effect.after_ms}",
+    CallModel: lambda effect: f"{effect.call_id} {effect.target}",
+    Acknowledge: lambda effect: f"{effect.token} {_short(effect.id)} {effect.refused or ''}",
+    Publish: lambda effect: effect.topic,
+}

@@ -20,6 +20,24 @@ import httpx
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_ISATAP = (0x0000_5EFE, 0x0200_5EFE)  # RFC 5214: bits 32 to 63 of an address that holds an IPv4 one
+_PRIVATE = tuple(
+    map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
+_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that is given out
+# What the standard library, in one version or another, takes for public or private, and is neither.
+_NOWHERE = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",  # special purposes; Oracle's metadata service
+            "192.88.99.0/24",  # the 6to4 relay
+            "168.63.129.16/32",  # Azure's metadata service
+            "fd00:ec2::254/128",  # Amazon's
+            "3fff::/20",  # documentation
+        ),
+    )
+)
 
 
 class Reach(StrEnum):
@@ -34,14 +52,15 @@ def reach_of(address: Address) -> Reach | None:
     """What kind of address this is; None for those nobody may send us to."""
     inner = _embedded(address)
     if inner is not None:
-        return reach_of(inner) if isinstance(address, ipaddress.IPv6Address) else None
+        return reach_of(inner)
     if address.is_loopback:
         return Reach.LOOPBACK
-    if address.is_link_local or address.is_multicast or address.is_unspecified:
+    if address.is_multicast or any(address in network for network in _NOWHERE):
         return None
-    if address.is_global and not address.is_reserved:
-        return Reach.PUBLIC
-    return Reach.PRIVATE if address.is_private and not address.is_reserved else None
+    if any(address in network for network in _PRIVATE):
+        return Reach.PRIVATE
+    given_out = address.version == 4 or address in _UNICAST
+    return Reach.PUBLIC if address.is_global and given_out else None
 
 
 def allowed(address: Address, own: Reach) -> bool:
@@ -79,7 +98,7 @@ class _GuardedBackend(httpcore.AsyncNetworkBackend):
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name with a label of no or too many letters
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
         for *_, sockaddr in found:
             if allowed(ipaddress.ip_address(str(sockaddr[0]).split("%")[0]), self._own):
@@ -102,6 +121,7 @@ def _embedded(address: Address) -> Address | None:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if address in _NAT64 or (int(address) >> 32 == 0 and int(address) > 1):
+    compatible = int(address) >> 32 == 0 and int(address) > 1
+    if address in _NAT64 or compatible or int(address) >> 32 & 0xFFFFFFFF in _ISATAP:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return None

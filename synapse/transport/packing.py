@@ -27,15 +27,18 @@ def pack(data: bytes) -> tuple[bytes, dict[str, str]]:
 
 def unpack(data: bytes, encoding: str, *, bytes_max: int) -> bytes:
     """Undo `pack`. Raises MessageError for another encoding, damage, or more than `bytes_max`."""
-    if not encoding:
-        return data
-    if encoding != ENCODING:
+    if encoding not in ("", ENCODING):
         raise MessageError(f"the body is encoded as {encoding[:32]!r}; only {ENCODING} is read")
-    reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX).stream_reader(data)
-    try:
-        unpacked = reader.read(bytes_max + 1)
-    except zstandard.ZstdError as error:
-        raise MessageError(f"the body is damaged: {error}") from None
+    unpacked = _decompressed(data, bytes_max=bytes_max) if encoding else data
     if len(unpacked) > bytes_max:
         raise MessageError(f"the body is more than {bytes_max} bytes when unpacked")
     return unpacked
+
+
+def _decompressed(data: bytes, *, bytes_max: int) -> bytes:
+    """The text of a frame, up to one byte more than `bytes_max`."""
+    reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX).stream_reader(data)
+    try:
+        return reader.read(bytes_max + 1)
+    except zstandard.ZstdError as error:
+        raise MessageError(f"the body is damaged: {error}") from None

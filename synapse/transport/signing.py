@@ -73,8 +73,8 @@ def verify_request(
     if headers.get("spore-to") != own_key.hex():
         raise PeerError("recipient", "the request is meant for a spore with another key")
     key = bytes.fromhex(fields["key"])
-    base = _request_base(method, path, content_digest(body), own_key.hex(), params)
-    _check(headers, key, base)
+    digest = _digest(headers, body)
+    _check(headers, key, _request_base(method, path, digest, own_key.hex(), params))
     return Signed(key, fields["nonce"], headers["signature"])
 
 
@@ -100,7 +100,8 @@ def verify_reply(
     params, fields = _read(headers, _REPLY_PARTS)
     if fields["key"] != peer.hex():
         raise PeerError("stranger", "another spore answers at this address now")
-    _check(headers, peer, _reply_base(status, content_digest(body), request_signature, params))
+    digest = _digest(headers, body)
+    _check(headers, peer, _reply_base(status, digest, request_signature, params))
 
 
 class Nonces:
@@ -108,6 +109,9 @@ class Nonces:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[bytes, str], int] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._seen)
 
     def first_use(self, signed: Signed, *, now_s: int) -> bool:
         """Whether this request is new. The oldest are forgotten when their window has passed."""
@@ -143,7 +147,11 @@ def _reply_base(status: int, digest: str, request_signature: str, params: str) -
 
 
 def _signature(identity: Identity, base: bytes) -> str:
-    return f"spore=:{base64.b64encode(identity.sign(base)).decode()}:"
+    return _written(identity.sign(base))
+
+
+def _written(signature: bytes) -> str:
+    return f"spore=:{base64.b64encode(signature).decode()}:"
 
 
 def _read(headers: Mapping[str, str], parts: str) -> tuple[str, dict[str, str]]:
@@ -154,11 +162,21 @@ def _read(headers: Mapping[str, str], parts: str) -> tuple[str, dict[str, str]]:
     return found.string.removeprefix("spore="), found.groupdict()
 
 
+def _digest(headers: Mapping[str, str], body: bytes) -> str:
+    """The digest of the body, which must be the one its header gives."""
+    digest = content_digest(body)
+    if headers.get("content-digest") != digest:
+        raise PeerError("signature", "the body is not the one of its Content-Digest")
+    return digest
+
+
 def _check(headers: Mapping[str, str], key: bytes, base: bytes) -> None:
-    found = _SIGNATURE.fullmatch(headers.get("signature", ""))
+    value = headers.get("signature", "")
+    found = _SIGNATURE.fullmatch(value)
     try:
         signature = base64.b64decode(found["value"], validate=True) if found else b""
     except binascii.Error:
         signature = b""
-    if not signature_valid(key, base, signature):
+    one_form = value == _written(signature)  # base64 can write the same bytes in several ways
+    if not one_form or not signature_valid(key, base, signature):
         raise PeerError("signature", "the signature does not match what was received")

@@ -26,7 +26,7 @@ from synapse.web import manual, pages, problems, rest
 from synapse.web.access import Access, WebSettings
 from synapse.web.bodies import faults
 from synapse.web.idempotency import Idempotency
-from synapse.web.limits import SECURITY_HEADERS, Gate, Refuse, SafeHeaders
+from synapse.web.limits import Gate, Refuse, SafeHeaders, headers_for
 from synapse.web.live import Events
 from synapse.web.parts import Parts, install
 from synapse.web.problems import Problem
@@ -59,7 +59,7 @@ def build(
     app = _App(
         title="Synapse",
         version=__version__,
-        summary="A spore that remembers, reasons and shares.",
+        summary=f"{settings.name}: a spore that remembers, reasons and shares.",
         description=manual.INTRODUCTION,
         docs_url=None,
         redoc_url=None,
@@ -126,5 +126,5 @@ def _handle_errors(app: FastAPI, refuse: Refuse) -> None:
     async def _(request: Request, _: Exception) -> Response:
         # It is raised again afterwards, for the server to log. No middleware sees this reply.
         response = refuse(Problem("internal"), request.scope)
-        response.headers.update(SECURITY_HEADERS)
+        response.headers.update(headers_for(request.method, request.url.path))
         return response

@@ -22,6 +22,10 @@ BODY_BYTES_MAX: Final[Mapping[str, int]] = {
 }
 BODY_S: Final = 30  # 4 MiB at 140 kB/s, a poor mobile uplink; slower senders only hold connections
 
+HELD_BYTES_MAX: Final = (
+    64 << 20
+)  # of all bodies at once: sixteen full exchanges fit a small machine
+
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 SECURITY_HEADERS: Final[Mapping[str, str]] = {
@@ -32,8 +36,8 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     # Not no-referrer: browsers would then send our own forms with "Origin: null".
     "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
 }
+STATIC_S: Final = 300  # for which a browser need not ask again for what lies in /static/
 # Anybody's page may read what anybody may read: the browser sends no credentials along.
 OPEN_HEADERS: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Origin": "*",
@@ -51,23 +55,51 @@ class Gate:
         self._app = app
         self._access = access
         self._refuse = refuse
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a problem, or go on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers, body = Headers(scope=scope), bytearray()
         try:
             self._access.check_host(headers)
             if scope["method"] not in SAFE_METHODS:
                 self._access.check_origin(headers)
-            body = await _body(receive, headers, bytes_max=bytes_max(scope["path"]))
+            complete = await self._read(receive, headers, body, bytes_max=bytes_max(scope["path"]))
         except Problem as problem:
+            self._held_bytes -= len(body)
             await self._refuse(problem, scope)(scope, receive, send)
             return
-        if body is not None:
-            await self._app(scope, _replayed(body, receive), send)
+        try:
+            if complete:
+                await self._app(_as_get(scope), _replayed(bytes(body), receive), send)
+        finally:
+            self._held_bytes -= len(body)
+
+    async def _read(
+        self, receive: Receive, headers: Headers, body: bytearray, *, bytes_max: int
+    ) -> bool:
+        """Fill `body`; False when its sender has gone. Raises Problem."""
+        declared = headers.get("content-length", "0")
+        if not declared.isdecimal() or len(declared) > 18 or int(declared) > bytes_max:
+            raise _too_large(bytes_max)
+        try:
+            async with asyncio.timeout(BODY_S):
+                while (message := await receive())["type"] != "http.disconnect":
+                    piece = message.get("body", b"")
+                    body += piece
+                    self._held_bytes += len(piece)
+                    if len(body) > bytes_max:
+                        raise _too_large(bytes_max)
+                    if self._held_bytes > HELD_BYTES_MAX:
+                        raise Problem("busy", headers={"Retry-After": "2"})
+                    if not message.get("more_body", False):
+                        return True
+        except TimeoutError:
+            raise Problem("body_too_slow", f"it took more than {BODY_S} seconds") from None
+        return False
 
 
 class SafeHeaders:
@@ -78,13 +110,15 @@ class SafeHeaders:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Go on, and add to what is sent."""
-        readable = scope.get("method") == "GET" and scope["path"].startswith("/api/")
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        wanted = headers_for(scope["method"], scope["path"])
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message.setdefault("headers", [])
                 headers = MutableHeaders(scope=message)
-                wanted = {**SECURITY_HEADERS, **(OPEN_HEADERS if readable else {})}
                 for name, value in wanted.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -92,31 +126,25 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
+def headers_for(method: str, path: str) -> dict[str, str]:
+    """The headers that every reply to such a request has."""
+    readable = method in ("GET", "HEAD") and path.startswith("/api/")
+    keep = f"max-age={STATIC_S}" if path.startswith("/static/") else "no-store"
+    return {**SECURITY_HEADERS, "Cache-Control": keep, **(OPEN_HEADERS if readable else {})}
+
+
 def bytes_max(path: str) -> int:
     """The most bytes a body sent to this path may have."""
     return next(limit for prefix, limit in BODY_BYTES_MAX.items() if path.startswith(prefix))
 
 
-async def _body(receive: Receive, headers: Headers, *, bytes_max: int) -> bytes | None:
-    """The whole body, or None when the sender has gone. Raises Problem."""
-    too_large = Problem("body_too_large", f"more than the {bytes_max} bytes that are read here")
-    declared = headers.get("content-length", "0")
-    if not declared.isdecimal() or len(declared) > 18 or int(declared) > bytes_max:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    return None
-                body += message.get("body", b"")
-                if len(body) > bytes_max:
-                    raise too_large
-                if not message.get("more_body", False):
-                    return bytes(body)
-    except TimeoutError:
-        raise Problem("body_too_slow", f"it took more than {BODY_S} seconds") from None
+def _too_large(bytes_max: int) -> Problem:
+    return Problem("body_too_large", f"more than the {bytes_max} bytes that are read here")
+
+
+def _as_get(scope: Scope) -> Scope:
+    """A HEAD request is a GET whose body the server leaves out."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

@@ -60,7 +60,7 @@ class Events:
                     yield ": nothing new\n\n"
                     continue
                 except Stopped:
-                    return
+                    return  # the reader comes back to whatever is started next
                 for notice in notices:
                     yield _event(notice)
                 seen = notices[-1].number

@@ -54,7 +54,9 @@ _SAMPLES: Final[Mapping[str, Any]] = {
     "url": "https://spore.example.org",
     "model": "qwen3:4b",
     "family": "qwen",
+    "tags": ["sea", "moon"],
     "created_ms": _TIME,
+    "age_ms": 60_000,
     "timestamp": _TIME / 1_000,
 }
 _BY_TYPE: Final[Mapping[str, Any]] = {

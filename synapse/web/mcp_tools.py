@@ -6,7 +6,7 @@ server makes tool errors of them.
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 from collections.abc import Sequence
 from functools import cache
 from typing import Annotated, Final, Literal
@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 
 from synapse.core.errors import NotFound, Refused
 from synapse.core.reasoning.task import TASK_BYTES_MAX
+from synapse.driver.news import Notice
 from synapse.operations import Operations
 from synapse.operations.operations import QUERY_BYTES_MAX
 from synapse.replies import RecallResult, TaskView
@@ -215,22 +216,16 @@ class Tools:
 
         `seen` is the number of the last notice from before the task.
         """
-        news = self._operations.news
-        told = 1
-        view = self._operations.task(task_id)
-        try:
-            async with asyncio.timeout(wait_s):
-                await ctx.report_progress(told, message="The task is durable.")
-                while view.status == "open":
-                    for notice in await news.after(seen):
-                        seen = notice.number
-                        if notice.topic == "task" and notice.data["id"] == task_id:
-                            told += 1
-                            await ctx.report_progress(told, message=EVENTS[notice.data["status"]])
-                    view = self._operations.task(task_id)
-        except TimeoutError:
-            pass  # the task goes on; the result says how to come back to it
-        return view
+        told = itertools.count(1)
+        await ctx.report_progress(next(told), message="The task is durable.")
+
+        async def tell(notice: Notice) -> None:
+            if notice.topic == "task":
+                await ctx.report_progress(next(told), message=EVENTS[notice.data["status"]])
+
+        return await self._operations.finished_task(
+            task_id, wait_ms=wait_s * 1_000, tell=tell, since=seen
+        )
 
     def _families_of(self, peer_id: str) -> list[str]:
         """The model families that a spore serves, this one included. Raises NotFound."""

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from synapse.core.errors import SynapseError
+from synapse.replies import Scope
 from synapse.web import manual, problems, views
 from synapse.web.access import CHALLENGE
 from synapse.web.parts import MaySeePrivate, Parts, TheParts, Verbs, visible
@@ -51,7 +52,7 @@ async def home(
     """The spore, what it remembers, and boxes to ask and to remember."""
     found = NOTHING
     if q.strip():
-        scope: Any = None if may_see_private else "shared"
+        scope: Scope | None = None if may_see_private else "shared"
         found = views.found(q, parts.operations.recall(q, limit=ROWS, scope=scope).results)
     shown = _shown(request, parts, found=found, kept_privately=kept == "privately")
     return HTMLResponse(views.home(shown, Draft()))
@@ -71,7 +72,7 @@ async def ask(request: Request, parts: TheParts, form: Form) -> Response:
 @router.post("/remember")
 async def remember(request: Request, parts: TheParts, form: Form) -> Response:
     """Remember, and look at the memory; a private one may be looked at by its key alone."""
-    scope: Any = "private" if "private" in form else "shared"
+    scope: Scope = "private" if "private" in form else "shared"
     try:
         _check_key(parts, form)
         memory = await parts.operations.remember(form.get("text", ""), scope=scope)

@@ -1,7 +1,8 @@
 """Errors at the edge: every one is an RFC 9457 problem, and this is the table of them all.
 
-A reason is a short code that stays the same; `/docs#reason` explains it. Nothing a client sent is
-repeated in a problem, so that an error can neither carry an attack nor grow with its cause.
+A reason is a short code that stays the same; `/docs#reason` explains it. What a client sent is not
+repeated, but for the ids and the names of fields in it: an error can neither carry a secret nor
+grow with its cause.
 """
 
 from __future__ import annotations

@@ -75,6 +75,24 @@ async def test_a_body_that_does_not_come_in_time_is_refused(
     assert_problem(reply, 408, "body_too_slow")
 
 
+async def test_all_bodies_together_are_limited_and_make_room_when_they_are_done(
+    spore: Spore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = b'{"task": "' + b"a" * 500 + b'"}'
+    monkeypatch.setattr(limits, "HELD_BYTES_MAX", 2 * len(body))
+    fits = [await spore.client.post("/api/task", content=body, headers=JSON) for _ in range(5)]
+    together = await asyncio.gather(
+        *(spore.client.post("/api/task", content=body, headers=JSON) for _ in range(5))
+    )
+
+    assert {reply.status_code for reply in fits} == {200}
+    refused = [reply for reply in together if reply.status_code != 200]
+    assert len(refused) == 3
+    for reply in refused:
+        assert_problem(reply, 503, "busy")
+    assert (await spore.client.post("/api/task", content=body, headers=JSON)).status_code == 200
+
+
 async def test_a_sender_who_goes_away_gets_no_answer(spore: Spore) -> None:
     sent: list[Message] = []
     messages = iter(
@@ -102,10 +120,23 @@ def test_every_path_has_a_limit() -> None:
     assert {bytes_max(path) for path in ("*", "/", "/ask", "/api/task")} == {BODY_BYTES_MAX[""]}
 
 
+async def test_a_head_request_is_answered_as_a_get_without_its_body(spore: Spore) -> None:
+    for path in ("/", "/api/health", "/live", "/static/spore.css"):
+        head, get = await spore.client.head(path), await spore.client.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == get.headers["content-type"]
+
+
 @pytest.mark.parametrize("path", ["/", "/api/health", "/nothing", "/docs", "/static/spore.css"])
 async def test_every_reply_keeps_browsers_safe(spore: Spore, path: str) -> None:
     reply = await spore.client.get(path)
     assert {name: reply.headers[name] for name in SECURITY_HEADERS} == dict(SECURITY_HEADERS)
+
+
+async def test_browsers_keep_the_style_and_nothing_else(spore: Spore) -> None:
+    style, page = await spore.client.get("/static/spore.css"), await spore.client.get("/")
+    assert style.headers["cache-control"].startswith("max-age=")
+    assert page.headers["cache-control"] == "no-store"
 
 
 async def test_replies_to_refused_requests_keep_browsers_safe_too(spore: Spore) -> None:

@@ -30,6 +30,7 @@ class Reader:
     gone: asyncio.Event = field(default_factory=asyncio.Event)
     _sent: asyncio.Queue[Message] = field(default_factory=asyncio.Queue)
     _text: str = ""
+    _asked: bool = False
 
     async def receive(self) -> Message:
         if not self._asked:
@@ -37,8 +38,6 @@ class Reader:
             return {"type": "http.request", "body": b"", "more_body": False}
         await self.gone.wait()
         return {"type": "http.disconnect"}
-
-    _asked: bool = False
 
     async def block(self) -> dict[str, str]:
         """The next event or comment, its fields by name."""
@@ -53,6 +52,12 @@ class Reader:
                     self._text += message["body"].decode()
         block, _, self._text = self._text.partition("\n\n")
         return dict(line.split(": ", 1) for line in block.splitlines())
+
+    async def end(self) -> None:
+        """Return when the spore ends the stream."""
+        async with asyncio.timeout(10):
+            while (await self._sent.get()).get("more_body", True):
+                pass
 
     async def event(self, topic: str) -> dict[str, str]:
         """The next event of this topic."""
@@ -139,6 +144,13 @@ async def test_silence_is_filled_with_comments() -> None:
     lines = Events(News(), heartbeat_s=0.001).stream(None).body_iterator
     await anext(lines)
     assert await anext(lines) == ": nothing new\n\n"
+
+
+async def test_streams_end_when_the_spore_stops(spore: Spore) -> None:
+    async with reading(spore.app) as reader:
+        await reader.block()
+        spore.driver.stop_waiting()
+        await reader.end()
 
 
 async def test_whatever_an_event_holds_it_is_one_line_of_data() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import httpx
 import pytest
@@ -50,15 +51,15 @@ TASK = {
 }  # fmt: skip
 
 
-def assert_holds(reply: dict[str, object], fields: dict[str, type]) -> None:
+def assert_holds(reply: dict[str, Any], fields: dict[str, type]) -> None:
     assert {name: type(reply[name]) for name in fields} == fields
 
 
-async def answered(spore: Spore, question: str = QUESTION) -> dict[str, object]:
+async def answered(spore: Spore, question: str = QUESTION) -> dict[str, Any]:
     submitted = (await spore.client.post("/api/task", json={"task": question})).json()
     task = await spore.client.get(submitted["url"], params={"wait_ms": 10_000})
     assert task.status_code == 200
-    found: dict[str, object] = task.json()
+    found: dict[str, Any] = task.json()
     return found
 
 

@@ -1,9 +1,9 @@
 """Which peers answer, judged from our own exchanges alone.
 
 A peer that fails is tried again after a delay that doubles up to an hour. When more than a third
-of the peers seem to fail at once it is probably this spore that is cut off, so every delay is
-scaled up (the local health factor of Lifeguard, Dadgar et al., arXiv 1707.00788) and nobody is
-given up for it.
+of the peers seem to fail at once it is probably this spore that is cut off (the local health of
+Lifeguard, Dadgar et al., arXiv 1707.00788): then nobody is given up for it, and every peer is
+tried again within half a minute, so that a laptop that was closed for the night is back at once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Final
 FAILURES_MAX: Final = 3  # misses in a row before a peer counts as down
 BACKOFF_MS: Final = 2_000
 BACKOFF_MS_MAX: Final = 3_600_000
+CUT_OFF_MS_MAX: Final = 30_000
 SILENT_MS: Final = 60_000  # a spore nobody can dial is alive while it polls at least this often
 
 
@@ -45,11 +46,11 @@ class Health:
         self.failures = 0
         self.retry_ms = 0
 
-    def failed(self, *, now_ms: int, scale: int = 1) -> None:
-        """It did not answer. `scale` is the local health factor, 1 when we are well."""
+    def failed(self, *, now_ms: int, cut_off: bool = False) -> None:
+        """It did not answer; `cut_off` when that is probably our own fault."""
         self.failures += 1
-        delay = min(BACKOFF_MS << min(self.failures - 1, 16), BACKOFF_MS_MAX)
-        self.retry_ms = now_ms + delay * scale
+        delay_ms = BACKOFF_MS << min(self.failures - 1, 16)
+        self.retry_ms = now_ms + min(delay_ms, CUT_OFF_MS_MAX if cut_off else BACKOFF_MS_MAX)
 
     def state(self, *, now_ms: int, dialable: bool) -> State:
         """Alive, suspect or down."""

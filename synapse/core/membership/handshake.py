@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
+from synapse.core.clock import Timestamp
 from synapse.core.memory.record import NODE, Record
 from synapse.core.messages import PROTOCOL
 from synapse.core.text import Shareable, SharedText
@@ -16,6 +17,8 @@ from synapse.core.text import Shareable, SharedText
 NAME_CHARACTERS_MAX: Final = 64
 URL_CHARACTERS_MAX: Final = 256
 FAMILIES_MAX: Final = 32
+
+_NEVER: Final = frozenset(" ?#\\")  # an address is put before a path, and read as it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +32,7 @@ class Description:
     protocol: int
     software: str
     families: tuple[str, ...]  # model families it can ask; empty when it has no model
-    said_ms: int
+    said_at: Timestamp
 
     @property
     def compatible(self) -> bool:
@@ -74,7 +77,7 @@ def description(record: Record) -> Description | None:
             for family in (families if isinstance(families, list) else [])[:FAMILIES_MAX]
             if isinstance(family, str)
         ),
-        said_ms=record.header.hlc.ms,
+        said_at=record.header.hlc,
     )
 
 
@@ -90,7 +93,8 @@ def url_valid(url: str) -> bool:
         and parts.scheme in ("http", "https")
         and bool(parts.hostname)
         and parts.username is None
-        and not parts.query
-        and not parts.fragment
+        and url.isascii()
+        and url.isprintable()
+        and not _NEVER.intersection(url)
         and port != 0
     )

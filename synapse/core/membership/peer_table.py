@@ -66,11 +66,12 @@ class PeerTable:
         self._own_key = own_key
         self._rng = rng
         self._private_addresses = private_addresses
-        self._peers: dict[bytes, Peer] = {}
+        self._peers: dict[bytes, Peer] = {}  # in the order of their keys
         self._addresses = ObservedRemoveSet()
 
     def __iter__(self) -> Iterator[Peer]:
-        return iter(sorted(self._peers.values(), key=lambda peer: peer.key))
+        """In the order of their keys."""
+        return iter(self._peers.values())
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -87,31 +88,40 @@ class PeerTable:
         """Talk to whoever answers there."""
         return self.seeds.setdefault(url, Seed(url))
 
-    def describe(self, record: Record) -> Peer | None:
-        """Take in a description. None when it is our own, old, nonsense or one too many."""
+    def describe(self, record: Record, *, trusted: bool = False) -> Peer | None:
+        """Take in a description. None when it is our own, old, nonsense or one too many.
+
+        `trusted` when it came from an address of the operator's: for that there is always room.
+        """
         said = description(record)
         if said is None or said.key == self._own_key or not said.compatible:
             return None
         peer = self._peers.get(said.key)
         if peer is None:
-            if not self._room_for(said):
+            if not trusted and not self._room_for(said):
                 return None
-            peer = self._peers[said.key] = Peer(said)
-        elif said.said_ms < peer.said.said_ms:
+            peer = Peer(said)
+            self._peers = dict(sorted({**self._peers, peer.key: peer}.items()))
+        elif said.said_at < peer.said.said_at:
             return None
         self._claim(peer.said, said, tag=record.id.hex())
-        peer.said, peer.group = said, network_group(said.url)
+        group = network_group(said.url)
+        crowded = group != peer.group and self._crowded(group)
+        peer.said, peer.group = said, "" if crowded else group
         if not peer.seed:
-            peer.url = said.url if said.url is not None and self._may_dial(said.url) else None
+            may_dial = said.url is not None and not crowded and self._may_dial(said.url)
+            peer.url = said.url if may_dial else None
         return peer
 
     def introduced(self, url: str, record: Record) -> Peer | None:
         """Whoever answers at a seed's address is this. None when it is us, or incompatible."""
         said = description(record)
+        if said is None or not said.compatible:
+            return None
         seed = self.seeds.get(url)
-        if seed is not None and said is not None:
+        peer = self.describe(record, trusted=seed is not None) or self.get(said.key)
+        if seed is not None:
             seed.key, seed.problem, seed.attempts = said.key, "", 0
-        peer = self.describe(record) or (self.get(said.key) if said is not None else None)
         if peer is not None and seed is not None:
             peer.seed, peer.url = True, url
         return peer
@@ -128,7 +138,7 @@ class PeerTable:
         """Somebody else answers where this peer was: learn anew who lives at the seed's address."""
         peer = self.get(key)
         if peer is not None:
-            peer.url = None
+            peer.seed, peer.url = False, None
         for seed in self.seeds.values():
             if seed.key == key:
                 seed.key, seed.retry_ms = None, now_ms
@@ -154,14 +164,18 @@ class PeerTable:
 
     def to_compare_with(self, *, now_ms: int) -> Peer | None:
         """The peer for the next comparison: our choice, at random among those due."""
-        due = [peer for peer in self if peer.url is not None and peer.health.retry_ms <= now_ms]
+        due = self.due(now_ms=now_ms)
         return self._rng.choice(due) if due else None
 
-    def failure_scale(self, *, now_ms: int) -> int:
-        """The local health factor: 8 when over a third of the peers fail at once, else 1."""
+    def due(self, *, now_ms: int) -> list[Peer]:
+        """Peers that may be dialled now, by key."""
+        return [peer for peer in self if peer.url is not None and peer.health.retry_ms <= now_ms]
+
+    def cut_off(self) -> bool:
+        """Whether over a third of the peers fail at once: then it is probably us."""
         dialled = [peer for peer in self if peer.url is not None]
         failing = [peer for peer in dialled if peer.health.failures]
-        return 8 if len(dialled) >= 3 and 3 * len(failing) > len(dialled) else 1
+        return 3 * len(failing) > len(dialled)
 
     def _claim(self, old: Description, new: Description, *, tag: str) -> None:
         """An observed-remove set of claims: a newer description replaces the older one's."""
@@ -172,13 +186,13 @@ class PeerTable:
             self._addresses.add(element, tag=tag)
 
     def _room_for(self, said: Description) -> bool:
-        if said.url is not None and said.url in self.seeds:
-            return True
-        group = network_group(said.url)
-        neighbours = sum(peer.group == group for peer in self._peers.values())
-        if group and neighbours >= GROUP_MAX:
+        if self._crowded(network_group(said.url)):
             return False
         return len(self._peers) < PEERS_MAX or self._evicted()
+
+    def _crowded(self, group: str) -> bool:
+        neighbours = sum(peer.group == group for peer in self._peers.values())
+        return bool(group) and neighbours >= GROUP_MAX
 
     def _evicted(self) -> bool:
         """Give up the stranger we have heard from least; whether there was one to give up."""

@@ -10,7 +10,7 @@ supporter adds less. Sources and measurements: `docs/evidence.md`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -39,9 +39,14 @@ class Verdict:
     leader: int
     posterior: float
     weak: bool
-    supporters: tuple[int, ...]
     shares: tuple[tuple[int, float], ...]  # (first vote of the group, posterior), best first
+    members: Mapping[int, tuple[int, ...]]  # first vote of a group: every vote in it
     families: int
+
+    @property
+    def supporters(self) -> tuple[int, ...]:
+        """The votes for the leading answer."""
+        return self.members[self.leader]
 
     @property
     def decided(self) -> bool:
@@ -76,8 +81,8 @@ def count(votes: Sequence[Vote], weight: Callable[[str], float]) -> Verdict:
         leader=leader,
         posterior=min(posterior, WEAK_MAX) if grouping.weak else posterior,
         weak=grouping.weak,
-        supporters=tuple(members[leader]),
         shares=tuple(shares),
+        members={group: tuple(indices) for group, indices in members.items()},
         families=len({votes[i].family for i in spoken}),
     )
 

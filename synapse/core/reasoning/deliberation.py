@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Final
+from typing import Final, Protocol
 
 from synapse.core.effects import CallModel, Effect, Publish, Quote, SetTimer
 from synapse.core.memory.memory import Memory
@@ -20,19 +20,33 @@ from synapse.core.reasoning.aggregation import DISSENT_MIN, Verdict, Vote
 from synapse.core.reasoning.model_routing import EXTRACTIVE, Routing
 from synapse.core.reasoning.phases import Move, Progress, next_move
 from synapse.core.reasoning.schedule import Annealing
-from synapse.core.reasoning.task import Position, Task
-from synapse.core.text import SharedText
+from synapse.core.reasoning.task import (
+    ANSWER_BYTES_MAX,
+    CLAIM_BYTES_MAX,
+    LABEL_BYTES_MAX,
+    Position,
+    Task,
+)
+from synapse.core.text import Shareable, SharedText
 
 CYCLES_MAX: Final = 3  # later cycles were never seen to change a right answer for the better
 TEAM_MAX: Final = 5  # families asked a cycle; a sixth adds less than its call costs
 HELP_MS: Final = 10_000  # how long a family only a peer has is waited for
 ATTEMPTS_MAX: Final = 6
-DISSENT_MAX: Final = 4  # with the answer this keeps an outcome under half a body
-DISSENT_CHARACTERS_MAX: Final = 1_000
+DISSENT_MAX: Final = 4  # with the answer this keeps an outcome well within a body
+DISSENT_BYTES_MAX: Final = 4_000
 RETRY_MS_MIN: Final = 1_000
 CONTRIBUTE_WITHIN_MS: Final = 60_000  # an older task has been answered, or given up
+CONTRIBUTIONS_MAX: Final = 16  # at once: what strangers may make us ask models beside our own
 
 Search = Callable[[str, int], Sequence[Memory]]
+
+
+class Share(Protocol):
+    """Makes a model's words fit to leave, in at most so many bytes."""
+
+    def __call__(self, text: str, *, bytes_max: int) -> SharedText:
+        """The text, fit and cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +81,14 @@ class Deliberations:
         *,
         routing: Routing,
         search: Search,
-        share: Callable[[str], SharedText],
+        share: Share,
         weight: Callable[[str], float],
         help_expected: Callable[[int], Sequence[bytes]],
         deadline_ms: int,
         annealing: Annealing,
     ) -> None:
-        """`share` makes a model's words fit to leave; `weight` is a family's vote in nats;
-        `help_expected` gives, at a time, the keys of live peers with a family we lack."""
+        """`weight` is a family's vote in nats; `help_expected` gives, at a time, the keys of live
+        peers with a family we lack."""
         self._routing = routing
         self._search = search
         self._share = share
@@ -112,7 +126,10 @@ class Deliberations:
         """Give another spore's task one position, if we have a family that it lacks."""
         families = [one for one in self._routing.families() if one not in asker_families]
         fresh = now_ms - task.created_ms <= CONTRIBUTE_WITHIN_MS
+        lent = sum(not running.own for running in self._running.values())
         if not families or not fresh or task.outcome is not None or task.id in self._running:
+            return []
+        if lent >= CONTRIBUTIONS_MAX:
             return []
         running = _Deliberation(
             task,
@@ -125,7 +142,8 @@ class Deliberations:
         effects = self._ask(running, families[0], now_ms=now_ms)
         if not effects:
             del self._running[task.id]
-        return list(effects)
+            return []
+        return [*effects, SetTimer(_timer(task.id), self._deadline_ms)]
 
     def on_reply(
         self, call_id: int, text: str, *, model: str, family: str, now_ms: int
@@ -136,7 +154,8 @@ class Deliberations:
             return []  # the task ended without it
         target = running.pending.pop(call_id)
         reply = prompts.read(text, running.quotes)
-        if reply is None:
+        answer = self._share(reply.answer if reply else "", bytes_max=ANSWER_BYTES_MAX)
+        if reply is None or not answer.strip():
             return self._failed(running, target, "bad_reply", None, now_ms=now_ms)
         self._routing.replied(target)
         asked = self._routing.target(target).family
@@ -145,12 +164,14 @@ class Deliberations:
         draft = Draft(
             POSITION,
             {
-                "answer": self._share(reply.answer),
-                "claims": tuple(self._share(claim) for claim in reply.claims),
+                "answer": answer,
+                "claims": tuple(
+                    self._share(claim, bytes_max=CLAIM_BYTES_MAX) for claim in reply.claims
+                ),
                 "cites": reply.cites,
                 "confidence": reply.confidence,
-                "model": self._share(model),
-                "family": self._share(family),
+                "model": self._share(model, bytes_max=LABEL_BYTES_MAX),
+                "family": self._share(family, bytes_max=LABEL_BYTES_MAX),
                 "cycle": running.cycle,
             },
             refs=(running.task.id, *reply.cites)[:REFS_MAX],
@@ -219,6 +240,8 @@ class Deliberations:
         left_ms = running.deadline_ms - now_ms
         if target is None or left_ms <= 0:
             return []
+        if not running.own and target.family != family:
+            return []  # what the asker has itself is not worth a call of ours
         call_id = next(self._call_ids)
         self._calls[call_id] = running.task.id
         running.pending[call_id] = target.name
@@ -274,7 +297,7 @@ class Deliberations:
                 extract_only=all(one.family == EXTRACTIVE for one in positions),
                 calls_pending=bool(running.pending),
                 help_awaited=bool(helpers) and now_ms < running.started_ms + HELP_MS,
-                nothing_recalled=running.nothing_recalled,
+                nothing_recalled=running.nothing_recalled and not self._routing.families(),
                 past_deadline=now_ms >= running.deadline_ms,
                 attempts_left=running.attempts + 1 < ATTEMPTS_MAX,
                 cycles_left=CYCLES_MAX - running.cycle - 1,
@@ -336,19 +359,24 @@ def _outcome(
     positions: Sequence[Position],
     verdict: Verdict | None,
     reason: str,
-    share: Callable[[str], SharedText],
+    share: Share,
 ) -> Draft:
+    said: dict[str, Shareable] = {
+        "stop_reason": share(reason, bytes_max=LABEL_BYTES_MAX),
+        "cycles": running.cycle + 1,
+    }
     if verdict is None:
-        return Draft(
-            OUTCOME, {"stop_reason": share(reason), "cycles": running.cycle + 1}, (running.task.id,)
-        )
+        return Draft(OUTCOME, said, (running.task.id,))
     supporters = [positions[i] for i in verdict.supporters]
     cites = tuple(dict.fromkeys(cite for one in supporters for cite in one.cites))
     dissent = tuple(
         (
-            share(positions[first].answer[:DISSENT_CHARACTERS_MAX]),
+            share(positions[first].answer, bytes_max=DISSENT_BYTES_MAX),
             posterior,
-            (share(positions[first].family),),
+            tuple(
+                share(family, bytes_max=LABEL_BYTES_MAX)
+                for family in sorted({positions[i].family for i in verdict.members[first]})[:8]
+            ),
         )
         for first, posterior in verdict.shares[1:][:DISSENT_MAX]
         if posterior >= DISSENT_MIN
@@ -356,11 +384,10 @@ def _outcome(
     return Draft(
         OUTCOME,
         {
-            "answer": share(positions[verdict.leader].answer),
-            "stop_reason": share(reason),
+            **said,
+            "answer": share(positions[verdict.leader].answer, bytes_max=ANSWER_BYTES_MAX),
             "posterior": verdict.posterior,
             "weak": int(verdict.weak),
-            "cycles": running.cycle + 1,
             "cites": cites[:64],
             "supporters": tuple(one.id for one in supporters),
             "dissent": dissent,

@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from synapse.core.effects import ModelRequest, Quote
+from synapse.core.reasoning.task import (
+    ANSWER_CHARACTERS_MAX,
+    CLAIM_CHARACTERS_MAX,
+    CLAIMS_MAX,
+)
 from synapse.core.text import shortened
 
 TOKENS_MAX: Final = 1_024  # of one position: a page
@@ -20,9 +25,6 @@ QUOTES_MAX: Final = 8
 QUOTE_CHARACTERS_MAX: Final = (
     1_200  # eight of them fill about 2,500 tokens, which small models hold
 )
-ANSWER_CHARACTERS_MAX: Final = 4_000  # with the claims, at most half of a record's body
-CLAIMS_MAX: Final = 8
-CLAIM_CHARACTERS_MAX: Final = 500
 OTHERS_MAX: Final = 6
 
 SYSTEM: Final = """\

@@ -15,6 +15,13 @@ TASK_BYTES_MAX: Final = 16_384  # of a task's text: four pages, which small mode
 TASKS_MAX: Final = 10_000  # kept in memory, about 2 kB each; older answered ones stay in the log
 ORPHANS_MAX: Final = 10_000
 POSITIONS_MAX: Final = 64  # of one task; ours need at most 15
+ANSWER_CHARACTERS_MAX: Final = 4_000  # two pages; what is longer is cut, whoever wrote it
+ANSWER_BYTES_MAX: Final = 4 * ANSWER_CHARACTERS_MAX  # with the claims, half of a record's body
+CLAIMS_MAX: Final = 8
+CLAIM_CHARACTERS_MAX: Final = 500
+CLAIM_BYTES_MAX: Final = 4 * CLAIM_CHARACTERS_MAX
+LABEL_CHARACTERS_MAX: Final = 64  # of the name of a family; a model's may be twice as long
+LABEL_BYTES_MAX: Final = 4 * LABEL_CHARACTERS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,14 @@ class Task:
     positions: list[Position] = field(default_factory=list)
     outcome: Outcome | None = None
 
+    def add(self, position: Position) -> None:
+        """Add one, in the order of time. Of too many the asker's own stay, then the earliest, so
+        that what is kept does not depend on the order of arrival."""
+        positions = [*self.positions, position]
+        positions.sort(key=lambda one: (one.author != self.author, one.created_ms, one.id))
+        del positions[POSITIONS_MAX:]
+        self.positions = sorted(positions, key=lambda one: (one.created_ms, one.id))
+
 
 class TaskBook:
     """Every task met, newest last."""
@@ -104,10 +119,29 @@ class TaskBook:
             return None
         return self._attach(task, record)
 
+    def withdraw(self, record: Record) -> None:
+        """Show no longer what its operator took back: a task, a position or an outcome."""
+        if record.kind == TASK:
+            self._tasks.pop(record.id, None)
+        if record.kind not in (POSITION, OUTCOME) or not record.header.refs:
+            return
+        task_id = record.header.refs[0]
+        waiting = self._orphans.get(task_id, [])
+        self._orphan_count -= len(waiting)
+        waiting[:] = [one for one in waiting if one.id != record.id]
+        self._orphan_count += len(waiting)
+        task = self._tasks.get(task_id)
+        if task is not None:
+            task.positions = [one for one in task.positions if one.id != record.id]
+            if task.outcome is not None and task.outcome.id == record.id:
+                task.outcome = None
+
     def _open(self, record: Record) -> Task | None:
         text = record.content().get("text")
         if record.id in self._tasks or not isinstance(text, str) or not text.strip():
             return None
+        if len(text.encode("utf-8")) > TASK_BYTES_MAX:
+            return None  # nobody is asked what no prompt should hold
         header = record.header
         task = Task(record.id, text, header.writer, header.operator, header.hlc.ms)
         self._tasks[record.id] = task
@@ -122,10 +156,9 @@ class TaskBook:
         if record.kind == POSITION:
             position = _position(record)
             known = any(one.id == record.id for one in task.positions)
-            if position is None or known or len(task.positions) >= POSITIONS_MAX:
+            if position is None or known:
                 return None
-            task.positions.append(position)
-            task.positions.sort(key=lambda one: (one.created_ms, one.id))
+            task.add(position)
             return task
         outcome = _outcome(record)
         # Whoever asked decides: a stranger's outcome would be a forged answer.
@@ -157,17 +190,19 @@ class TaskBook:
 def _position(record: Record) -> Position | None:
     fields = record.content()
     answer = _text(fields, "answer")
-    if not answer:
+    if not answer.strip():
         return None
     return Position(
         id=record.id,
         author=record.header.writer,
-        answer=answer,
-        claims=_texts(fields, "claims"),
+        answer=answer[:ANSWER_CHARACTERS_MAX],
+        claims=tuple(
+            claim[:CLAIM_CHARACTERS_MAX] for claim in _strings(fields.get("claims"))[:CLAIMS_MAX]
+        ),
         cites=_ids(fields, "cites"),
-        confidence=_share(fields, "confidence"),
-        model=_text(fields, "model"),
-        family=_text(fields, "family") or "unknown",
+        confidence=_probability(fields.get("confidence")),
+        model=_text(fields, "model")[: 2 * LABEL_CHARACTERS_MAX],
+        family=_text(fields, "family")[:LABEL_CHARACTERS_MAX] or "unknown",
         cycle=_number(fields, "cycle"),
         created_ms=record.header.hlc.ms,
     )
@@ -178,29 +213,29 @@ def _outcome(record: Record) -> Outcome | None:
     reason = _text(fields, "stop_reason")
     if not reason:
         return None
-    dissent = []
-    for one in _list(fields, "dissent"):
-        if isinstance(one, list) and len(one) == 3 and isinstance(one[0], str):
-            families = one[2] if isinstance(one[2], list) else []
-            dissent.append(
-                Dissent(
-                    one[0],
-                    float(one[1]) if isinstance(one[1], int | float) else 0.0,
-                    tuple(family for family in families if isinstance(family, str)),
-                )
-            )
     return Outcome(
         id=record.id,
         author=record.header.writer,
-        answer=_text(fields, "answer") or None,
-        stop_reason=reason,
-        posterior=_share(fields, "posterior"),
+        answer=_text(fields, "answer")[:ANSWER_CHARACTERS_MAX] or None,
+        stop_reason=reason[:LABEL_CHARACTERS_MAX],
+        posterior=_probability(fields.get("posterior")),
         weak=fields.get("weak") == 1,
         cycles=_number(fields, "cycles"),
         cites=_ids(fields, "cites"),
         supporters=_ids(fields, "supporters"),
-        dissent=tuple(dissent),
+        dissent=tuple(filter(None, map(_dissent, _list(fields, "dissent")))),
         created_ms=record.header.hlc.ms,
+    )
+
+
+def _dissent(value: object) -> Dissent | None:
+    if not isinstance(value, list) or len(value) != 3 or not isinstance(value[0], str):
+        return None
+    answer, posterior, families = value
+    return Dissent(
+        answer[:ANSWER_CHARACTERS_MAX],
+        _probability(posterior),
+        tuple(one[:LABEL_CHARACTERS_MAX] for one in _strings(families)),
     )
 
 
@@ -217,8 +252,8 @@ def _list(fields: Any, name: str) -> list[Any]:
     return value[:64] if isinstance(value, list) else []
 
 
-def _texts(fields: Any, name: str) -> tuple[str, ...]:
-    return tuple(one for one in _list(fields, name) if isinstance(one, str))
+def _strings(value: object) -> list[str]:
+    return [one for one in value[:64] if isinstance(one, str)] if isinstance(value, list) else []
 
 
 def _ids(fields: Any, name: str) -> tuple[bytes, ...]:
@@ -230,6 +265,5 @@ def _number(fields: Any, name: str) -> int:
     return value if type(value) is int and 0 <= value < 1 << 31 else 0
 
 
-def _share(fields: Any, name: str) -> float:
-    value = fields.get(name)
+def _probability(value: object) -> float:
     return float(value) if isinstance(value, int | float) and 0 <= value <= 1 else 0.0

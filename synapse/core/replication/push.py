@@ -46,19 +46,25 @@ class EagerPush:
         return bool(self._announcements)
 
     def spread(
-        self, records: Sequence[Record], *, reachable: Sequence[bytes], source: bytes | None
+        self,
+        records: Sequence[Record],
+        *,
+        reachable: Sequence[bytes],
+        source: bytes | None,
+        now_ms: int,
     ) -> list[Outgoing]:
-        """Pass new records on, except to the peer they came from."""
+        """Pass news on, except to the peer it came from."""
         self._choose_links(reachable)
-        push = Push(fitting(records))
+        news = _news(records, now_ms=now_ms)
+        push = Push(fitting(news))
         outgoing: list[Outgoing] = []
         for peer, eager in sorted(self._links.items()):
-            if peer == source:
+            if not news or peer == source:
                 continue
             if eager:
                 outgoing.append((peer, push))
             else:
-                self._note(peer, records)
+                self._note(peer, news)
         return outgoing
 
     def mention(
@@ -69,9 +75,9 @@ class EagerPush:
         source: bytes | None,
         now_ms: int,
     ) -> None:
-        """Records that a comparison brought: others may lack them too, unless they are old."""
-        news = [record for record in records if now_ms - record.header.hlc.ms <= NEWS_MS]
+        """Announce news, even on eager links: by now the others may have it too."""
         self._choose_links(reachable)
+        news = _news(records, now_ms=now_ms)
         for peer in sorted(self._links):
             if news and peer != source:
                 self._note(peer, news)
@@ -133,3 +139,7 @@ class EagerPush:
         vacancies = min(LINKS_MIN - len(self._links), len(free))
         if vacancies > 0:
             self._links.update(dict.fromkeys(self._rng.sample(free, vacancies), True))
+
+
+def _news(records: Sequence[Record], *, now_ms: int) -> list[Record]:
+    return [record for record in records if now_ms - record.header.hlc.ms <= NEWS_MS]

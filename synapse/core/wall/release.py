@@ -16,11 +16,16 @@ from typing import Final
 from synapse.core.errors import Refused
 from synapse.core.text import SharedText, clean
 
-# Shapes that vendors document for their credentials. What they match is never shown.
+# Shapes that vendors document for their credentials. What they match is never shown. None may
+# look far ahead from every place of a text: a memory made for it would hold up the whole spore.
 _CREDENTIALS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
     (name, re.compile(pattern))
     for name, pattern in (
-        ("a private key", r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"),
+        (
+            "a private key",
+            r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
+            r"(?:[\s\S]{0,8192}?-----END [A-Z ]{0,20}PRIVATE KEY-----|[A-Za-z0-9+/=\s]*)",
+        ),
         ("an OpenAI-style key", r"\bsk-[A-Za-z0-9_-]{20,}"),
         ("a Hugging Face token", r"\bhf_[A-Za-z0-9]{30,}"),
         ("a GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})"),
@@ -31,9 +36,15 @@ _CREDENTIALS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("an xAI key", r"\bxai-[A-Za-z0-9]{40,}"),
         ("a Slack token", r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
         ("a Stripe key", r"\b[sr]k_live_[A-Za-z0-9]{20,}"),
-        ("a JSON web token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
+        (
+            "a JSON web token",
+            r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}",
+        ),
         ("a Synapse key", r"\bsp_[0-9a-f]{48}\b"),
-        ("a password in an address", r"\b[a-z][a-z0-9+.-]*://[^\s/:@]+:[^\s/:@]{3,}@"),
+        (
+            "a password in an address",
+            r"(?i)\b[a-z][a-z0-9+.-]{0,20}://[^\s/:@]{0,256}:[^\s/@]{3,256}@",
+        ),
     )
 )
 _BLOT: Final = "[removed]"
@@ -57,8 +68,8 @@ class Wall:
         if found is not None:
             raise Refused(
                 "credential",
-                f"{name} seems to hold {found}; take it out, or keep the memory private "
-                'with "scope": "private"',
+                f"{name} seems to hold {found}, and what is shared cannot be unsaid: take it "
+                'out (a memory can also stay here, with "scope": "private")',
             )
         return SharedText(text)
 
@@ -73,21 +84,23 @@ class Wall:
 
     def credential_in(self, text: str) -> str | None:
         """What kind of credential `text` seems to hold, or None."""
-        if any(secret in text for secret in self.secrets):
+        if any(secret and secret in text for secret in self.secrets):
             return "one of this spore's own keys"
         return next((kind for kind, pattern in _CREDENTIALS if pattern.search(text)), None)
 
-    def share(self, text: str) -> SharedText:
-        """A model's words, with whatever looks like a credential or cannot be stored blotted out.
+    def share(self, text: str, *, bytes_max: int) -> SharedText:
+        """A model's words, with whatever looks like a credential or cannot be stored blotted out,
+        cut to so many bytes of UTF-8.
 
         Unlike `release` it never refuses: an answer is worth more than the slip in it.
         """
-        for secret in self.secrets:
+        storable = text.replace("\x00", " ").encode("utf-8", "replace").decode("utf-8")
+        text = unicodedata.normalize("NFC", storable)
+        for secret in filter(None, self.secrets):
             text = text.replace(secret, _BLOT)
         for _, pattern in _CREDENTIALS:
             text = pattern.sub(_BLOT, text)
-        storable = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-        return SharedText(unicodedata.normalize("NFC", storable))
+        return SharedText(text.encode("utf-8")[:bytes_max].decode("utf-8", "ignore"))
 
 
 def constant(text: str) -> SharedText:

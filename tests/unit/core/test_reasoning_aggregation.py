@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_each_further_supporter_adds_less() -> None:
     for size in range(1, 8):
         team = [(f"family {number}", "Paris") for number in range(size)]
         posteriors.append(count(votes(*team), weigh).posterior)
-    gains = [later - earlier for earlier, later in zip(posteriors, posteriors[1:], strict=False)]
+    gains = [later - earlier for earlier, later in pairwise(posteriors)]
     assert all(gain > 0 for gain in gains)
     assert gains == sorted(gains, reverse=True)
 
