@@ -54,7 +54,9 @@ async def serve(spore: Spore) -> None:
     """Run a spore until it is told to stop. Raises ConfigError when the port is taken."""
     settings = spore.settings
     listener = listen(settings.host, settings.port)
-    web = WebSettings(api_key=spore.key, hosts=_hosts(settings), name=settings.name)
+    web = WebSettings(
+        api_key=spore.key, hosts=_hosts(settings), name=settings.name, url=settings.public_url
+    )
     mcp = build_mcp(spore.operations, Access(web))
     server: _Server
 

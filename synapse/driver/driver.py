@@ -82,7 +82,7 @@ class Driver:
         self.index = index
         self.news = News()
         self.clock = clock
-        self.indexer = Indexer(log, index)
+        self.indexer = Indexer(log, index, self.news)
         self._transport = transport
         self._providers = providers
         self._inbox: asyncio.Queue[_Work] = asyncio.Queue(INBOX_MAX)

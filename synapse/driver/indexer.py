@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Final
 
 from synapse.core.memory.memory import Memory
+from synapse.driver.news import News
 from synapse.ports import Index, RecordLog
 
 CHUNK: Final = 2_000  # memories a step; a step takes a tenth of a second
@@ -21,11 +22,12 @@ CHUNK: Final = 2_000  # memories a step; a step takes a tenth of a second
 class Indexer:
     """Feeds one index from one log."""
 
-    def __init__(self, log: RecordLog, index: Index) -> None:
+    def __init__(self, log: RecordLog, index: Index, news: News) -> None:
         self.filled = False  # whether all of the log has been read
         self.indexed = 0  # memories given to the index since the start
         self._log = log
         self._index = index
+        self._news = news
         self._waiting: deque[Memory] = deque()
         self._erased: set[bytes] = set()
         self._wanted = asyncio.Event()
@@ -62,3 +64,4 @@ class Indexer:
         # Something may have been taken back while it was on its way into the index.
         self._index.remove([memory.id for memory in memories if memory.id in self._erased])
         self.indexed += len(memories)
+        self._news.publish("indexed", {"memories": self.indexed})

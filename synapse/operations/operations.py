@@ -384,6 +384,14 @@ class Operations:
 
     # The spore itself.
 
+    def ready(self) -> str | None:
+        """None when this spore can serve, else what is missing. Cheap: probes ask every second."""
+        if self.driver.stalled is not None:
+            return str(self.driver.stalled)
+        if not self.driver.indexer.filled:
+            return f"memories are being indexed: {self.driver.indexer.indexed} so far"
+        return None
+
     def health(self) -> Health:
         """How this spore is."""
         ledger, now_ms = self._node.ledger, self.driver.clock()
