@@ -36,6 +36,7 @@ DIVERSITY: Final = 0.7  # lambda of the paper: 1.0 is relevance alone
 RELEVANCE_MIN: Final = 0.05  # as of twenty words asked that share one with a sentence; no source
 RELEVANCE_SHARE_MIN: Final = 1 / 3  # of the best sentence's: brevity beats filling up; no source
 LIKENESS_MAX: Final = 0.8  # cosine from which two sentences say the same; no source
+STATEMENT_WORDS_MIN: Final = 7  # without a full stop, fewer are a heading; no source
 STEM_CHARACTERS: Final = 6  # stand for a word and its inflections; no source for the number, but
 # see the pseudo-stems, one n-gram a word in any language, of Mayfield & McNamee (SIGIR 2003)
 
@@ -104,8 +105,15 @@ def _read(quotes: Sequence[Quote]) -> Iterator[Sentence]:
     each = max(1, SENTENCES_READ_MAX // max(1, len(quotes)))
     for quote in quotes:
         found = sentences(quote.text, characters_max=SENTENCE_CHARACTERS_MAX)
-        for text in itertools.islice(found, each):
+        read = list(itertools.islice(found, each))
+        for text in list(filter(_says_something, read)) or read:
             yield Sentence(_CITATION.sub(r"(\1)", text), quote.id.hex())
+
+
+def _says_something(text: str) -> bool:
+    """Whether this is more than a heading: it ends as sentences do, or is long enough."""
+    ended = text.rstrip("\"'”’»)]").endswith((".", "!", "?", "…", ":", ";", "。", "！", "？", "।"))
+    return ended or len(text.split()) >= STATEMENT_WORDS_MIN or bool(_UNSPACED.search(text))
 
 
 def _best(question: str, texts: Sequence[str]) -> list[tuple[int, float]]:

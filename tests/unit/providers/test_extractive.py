@@ -155,3 +155,18 @@ def test_the_same_request_gives_the_same_reply():
     memories = [" ".join(rng.choices(words, k=8)) + "." for _ in range(200)]
     quotes = [Quote(made_up_id(n), text, "ana") for n, text in enumerate(memories)]
     assert len({answer(QUESTION, quotes) for _ in range(5)}) == 1
+
+
+def test_a_heading_is_not_quoted_while_the_text_below_it_bears_on_the_question():
+    quote = Quote(
+        b"\x07" * 32, "# Tides and the moon\n\nTides follow the moon by an hour a day.", ""
+    )
+    reply = json.loads(answer("What do tides have to do with the moon?", [quote]))
+    assert [claim["text"] for claim in reply["claims"]] == [
+        "Tides follow the moon by an hour a day."
+    ]
+
+
+def test_a_memory_that_is_no_more_than_a_heading_is_quoted_all_the_same():
+    quote = Quote(b"\x07" * 32, "Tides: the moon", "")
+    assert "Tides: the moon" in json.loads(answer("What makes tides?", [quote]))["answer"]
