@@ -7,43 +7,36 @@ Nothing here knows whether it was called over HTTP, MCP or a terminal. Errors ar
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from synapse import __version__
 from synapse.core.errors import NotFound, Refused, TextError
 from synapse.core.events import AddPeer, Remember, RememberPrivately, Retract, SubmitTask
-from synapse.core.membership.failure_detector import State
 from synapse.core.memory.memory import (
     LABEL_CHARACTERS_MAX,
     TAGS_MAX,
     TEXT_BYTES_MAX,
     from_record,
 )
-from synapse.core.memory.record import MEMORY, VERSION
+from synapse.core.memory.record import MEMORY
 from synapse.core.memory.record_set import dot_text
-from synapse.core.messages import PROTOCOL
 from synapse.core.reasoning.task import TASK_BYTES_MAX
-from synapse.core.text import SharedText, clean
+from synapse.core.text import clean
 from synapse.core.trust import weights
 from synapse.core.wall.release import Wall
 from synapse.driver.driver import Driver
 from synapse.driver.news import Notice, Stopped
-from synapse.operations import rendering
+from synapse.operations import rendering, spore, swarm
+from synapse.operations.gate import Gate
 from synapse.ports import Filter
 from synapse.replies import (
-    AuditEntry,
     CollectiveKnowledge,
     Convergence,
     CortexStatus,
-    FederationNode,
     FederationNodes,
     FederationStatus,
     Forgotten,
     Health,
-    IndexHealth,
     Joined,
     MemoryOverview,
     Off,
@@ -58,23 +51,12 @@ from synapse.replies import (
     TaskSubmitted,
     TaskView,
     TrustView,
-    VectorClockView,
-    WallCounts,
     WallStatus,
 )
 
 QUERY_BYTES_MAX: Final = 8_192  # a long paragraph; more words than that do not sharpen a search
 RESULTS_MAX: Final = 100
 PAGE_MAX: Final = 200
-AUDIT_KEPT: Final = 10
-SWARM_DNA: Final = {
-    "protocol_version": f"{PROTOCOL}.0.0",
-    "record_version": str(VERSION),
-    "memory_backend": "or-set-log",
-    "signature": "ed25519",
-}
-
-
 Tell = Callable[[Notice], Awaitable[None]]
 
 
@@ -85,11 +67,8 @@ class Operations:
         self.driver = driver
         self.news = driver.news
         self._node = driver.node
-        self._wall = wall
+        self._gate = Gate(wall, owner=driver.node.key.hex(), clock=driver.clock)
         self._started_ms = driver.clock()
-        self._crossings = 0
-        self._blocks = 0
-        self._audit: deque[AuditEntry] = deque(maxlen=AUDIT_KEPT)
 
     # Memory.
 
@@ -114,9 +93,9 @@ class Operations:
                 lambda token: RememberPrivately(token, private, labels[0], tuple(labels[1:]))
             )
         else:
-            shared = self._released(text, bytes_max=TEXT_BYTES_MAX)
-            word = self._wall.label(kind, name="kind")
-            words = tuple(self._wall.label(tag, name="a tag") for tag in tags)
+            shared = self._gate.released(text, bytes_max=TEXT_BYTES_MAX)
+            word = self._gate.wall.label(kind, name="kind")
+            words = tuple(self._gate.wall.label(tag, name="a tag") for tag in tags)
             memory_id = await self.driver.submit(lambda token: Remember(token, shared, word, words))
         assert memory_id is not None, "a memory that was acknowledged has an id"
         return Remembered(id=memory_id.hex(), scope=scope)
@@ -183,11 +162,11 @@ class Operations:
         now_ms = self.driver.clock()
         page = self.driver.log.latest(MEMORY, limit=min(limit, PAGE_MAX), before=_position(cursor))
         memories = [memory for _, record in page if (memory := from_record(record)) is not None]
-        shared, private = self._memory_counts()
+        shared, private = spore.memory_counts(self.driver)
         return MemoryOverview(
             total_memories=shared,
             private_memories=private,
-            clock=self._clock_view(),
+            clock=spore.clock_view(self.driver),
             recent=[
                 rendering.memory_view(memory, now_ms=now_ms, name_of=self.name_of)
                 for memory in memories
@@ -204,8 +183,8 @@ class Operations:
             results = [RecallResult(**memory.model_dump(), score=0.0) for memory in recent]
         return CollectiveKnowledge(
             results=results,
-            total_collective=self._memory_counts()[0],
-            wall_stats=self._wall_counts(),
+            total_collective=spore.memory_counts(self.driver)[0],
+            wall_stats=self._gate.counts(),
         )
 
     # Tasks.
@@ -215,7 +194,7 @@ class Operations:
 
         Raises TextError, Refused (`credential`), Busy, StorageError.
         """
-        shared = self._released(text, bytes_max=TASK_BYTES_MAX, name="the task")
+        shared = self._gate.released(text, bytes_max=TASK_BYTES_MAX, name="the task")
         task_id = await self.driver.submit(lambda token: SubmitTask(token, shared))
         assert task_id is not None, "a task that was acknowledged has an id"
         return TaskSubmitted(task_id=task_id.hex(), url=f"/api/task/{task_id.hex()}")
@@ -308,78 +287,28 @@ class Operations:
             accepted=True,
             reason="the address is dialled now; /api/federation/status says what answered",
             your_trust=weights.probability(0, 0),
-            swarm_dna=dict(SWARM_DNA),
+            swarm_dna=dict(swarm.SWARM_DNA),
             swarm_stats={"nodes": len(self._node.peers) + 1},
         )
 
     def federation_status(self) -> FederationStatus:
         """The swarm as this spore sees it."""
-        now_ms = self.driver.clock()
-        peers = [rendering.peer_view(peer, now_ms=now_ms) for peer in self._node.peers]
-        trust = [view.overall for view in self.trust().values()]
-        return FederationStatus(
-            total_nodes=len(peers) + 1,
-            active_nodes=sum(peer.state == "alive" for peer in peers) + 1,
-            blocked_nodes=0,
-            trust_distribution={},
-            mean_trust=sum(trust) / len(trust) if trust else weights.probability(0, 0),
-            dna_hash=_dna_hash(),
-            peers=peers,
-            seeds=[rendering.seed_view(seed) for _, seed in sorted(self._node.peers.seeds.items())],
-        )
+        return swarm.status(self.driver)
 
     def federation_nodes(self) -> FederationNodes:
         """Every node known, this one first."""
-        settings = self._node.settings
-        nodes = [
-            FederationNode(
-                node_id=self._node.key.hex(),
-                name=settings.name,
-                role="spore",
-                tier="self",
-                specialization=self._node.routing.families(),
-                active=True,
-            )
-        ]
-        now_ms = self.driver.clock()
-        nodes += [
-            FederationNode(
-                node_id=peer.key.hex(),
-                name=peer.said.name,
-                role="spore",
-                tier="seed" if peer.seed else "peer",
-                specialization=list(peer.said.families),
-                active=peer.state(now_ms=now_ms) is State.ALIVE,
-            )
-            for peer in self._node.peers
-        ]
-        return FederationNodes(nodes=nodes, total=len(nodes), blocked=0)
+        return swarm.nodes(self.driver)
 
     def trust(self) -> dict[str, TrustView]:
         """What grades say of each model family; families that nobody graded stand at the prior."""
-        counts = self._node.ledger.evidence.counts
-        families = {family for family, _ in counts.graded()} | set(self._node.routing.families())
-        for peer in self._node.peers:
-            families.update(peer.said.families)
-        views = {}
-        for family in sorted(families):
-            right, wrong = counts.totals((family, "text"))
-            views[family] = TrustView(
-                overall=weights.probability(right, wrong),
-                right=right,
-                wrong=wrong,
-                weight=weights.weight(right, wrong),
-                why=f"{right + wrong} grades; without any a family stands at "
-                f"{weights.probability(0, 0):.2f}",
-            )
-        return views
+        return swarm.trust(self.driver)
 
     def wall(self) -> WallStatus:
         """What crossed the Knowledge Wall, and what it stopped."""
         return WallStatus(
-            wall=self._wall_counts(),
-            collective_size=self._memory_counts()[0],
-            recent_audit=list(self._audit),
+            wall=self._gate.counts(),
+            collective_size=spore.memory_counts(self.driver)[0],
+            recent_audit=list(self._gate.audit),
         )
 
     # The spore itself.
@@ -394,52 +323,7 @@ class Operations:
 
     def health(self) -> Health:
         """How this spore is."""
-        ledger, now_ms = self._node.ledger, self.driver.clock()
-        records = ledger.records
-        shared, private = self._memory_counts()
-        tasks = list(ledger.tasks)
-        outcomes = [task.outcome for task in tasks if task.outcome is not None]
-        own = len(records.index(self._node.key))
-        families = self._node.routing.families()
-        stalled = self.driver.stalled
-        last = self._last_position()
-        return Health(
-            status="stalled" if stalled else "ok" if self.driver.indexer.filled else "starting",
-            problem=str(stalled) if stalled is not None else None,
-            spore=self._node.settings.name,
-            id=self._node.key.hex(),
-            version=__version__,
-            role="spore",
-            model=families[0] if families else "extractive",
-            records=len(records),
-            records_by_kind=rendering.rounded(records.counts_by_kind),
-            fingerprint=records.fingerprint().hex(),
-            memories=shared + private,
-            memories_private=private,
-            memories_collective=shared,
-            peers=[peer.key.hex() for peer in self._node.peers],
-            peers_alive=len(self._node.peers.alive(now_ms=now_ms)),
-            refused=rendering.rounded(ledger.refused),
-            parked=records.parked,
-            equivocations=sum(records.equivocations.values()),
-            clock=self._clock_view(),
-            index=IndexHealth(memories=len(self.driver.index), complete=self.driver.indexer.filled),
-            active_tasks=len(tasks) - len(outcomes),
-            converged_tasks=len(outcomes),
-            cycles=sum(outcome.cycles for outcome in outcomes),
-            deltas_produced=own,
-            deltas_received=len(records) - own,
-            confidence=sum(outcome.posterior for outcome in outcomes) / len(outcomes)
-            if outcomes
-            else 0.0,
-            uptime=rendering.uptime(now_ms - self._started_ms),
-            uptime_ms=now_ms - self._started_ms,
-            last_provider=last[0],
-            last_model=last[1],
-            last_tier="",
-            sce=Off(reason="idle cognition is not built yet"),
-            quantum=self.quantum(),
-        )
+        return spore.health(self.driver, started_ms=self._started_ms)
 
     def count_refused(self, reason: str) -> None:
         """Note a request that an edge refused before it came here."""
@@ -451,43 +335,11 @@ class Operations:
 
     def providers(self) -> Providers:
         """Every model this spore may ask."""
-        now_ms = self.driver.clock()
-        routing = self._node.routing
-        note = (
-            "asked in this order; one that fails rests, and the next is asked"
-            if routing.families()
-            else "no model is configured: answers are extracts from memory. Set LLM_ENDPOINT, or "
-            "a provider's key, to reason with models"
-        )
-        return Providers(
-            targets=[
-                rendering.target_view(target, routing.state(target), now_ms=now_ms)
-                for target in routing.targets
-            ],
-            note=note,
-        )
+        return spore.providers(self.driver)
 
     def quantum(self) -> dict[str, object]:
         """The annealing schedule in use; what is not built says so."""
-        annealing = self._node.deliberations.annealing
-        off = {"enabled": False}
-        return {
-            "annealing": {
-                "enabled": True,
-                "T_HOT": annealing.hottest,
-                "T_COLD": annealing.coldest,
-                "schedule": [
-                    annealing.temperature(cycle, cycles=self._node.deliberations.cycles_max)
-                    for cycle in range(self._node.deliberations.cycles_max)
-                ],
-                "unit": "sampling temperature",
-            },
-            "superposition": off,
-            "interference": off,
-            "tunneling": off,
-            "entanglement": off,
-            "decoherence": off,
-        }
+        return spore.quantum(self.driver)
 
     def cognition(self) -> Off:
         """Idle cognition: not built yet."""
@@ -499,55 +351,6 @@ class Operations:
             return self._node.settings.name
         peer = self._node.peers.get(bytes.fromhex(key)) if key else None
         return peer.said.name if peer is not None else ""
-
-    # Shared parts.
-
-    def _released(self, text: str, *, bytes_max: int, name: str = "text") -> SharedText:
-        try:
-            released = self._wall.release(text, bytes_max=bytes_max, name=name)
-        except Refused as refusal:
-            self._blocks += 1
-            self._audit.append(
-                AuditEntry(
-                    timestamp=self.driver.clock() / 1_000,
-                    action="BLOCKED",
-                    provenance=self._node.key.hex(),
-                    reason=refusal.reason,
-                )
-            )
-            raise
-        self._crossings += 1
-        return released
-
-    def _wall_counts(self) -> WallCounts:
-        judged = self._crossings + self._blocks
-        return WallCounts(
-            commander_id=self._node.key.hex(),
-            crossings=self._crossings,
-            blocks=self._blocks,
-            audit_entries=len(self._audit),
-            conflict_classes=0,
-            block_rate=self._blocks / judged if judged else 0.0,
-        )
-
-    def _memory_counts(self) -> tuple[int, int]:
-        """Shared and private memories."""
-        shared = self._node.ledger.records.counts_by_kind.get(MEMORY, 0)
-        return shared, self.driver.log.counts()[1]
-
-    def _clock_view(self) -> VectorClockView:
-        return VectorClockView(clocks=self._node.ledger.records.frontier.clock().value)
-
-    def _last_position(self) -> tuple[str, str]:
-        """Family and model of the newest position of ours."""
-        own = [
-            position
-            for task in self._node.ledger.tasks
-            for position in task.positions
-            if position.author == self._node.key
-        ]
-        newest = max(own, key=lambda one: (one.created_ms, one.id), default=None)
-        return (newest.family, newest.model) if newest is not None else ("", "")
 
 
 def _wanted(scope: Scope | None) -> bool | None:
@@ -571,8 +374,3 @@ def _position(cursor: str | None) -> int | None:
     if not cursor.isascii() or not cursor.isdigit() or len(cursor) > 18:
         raise Refused("cursor", "that cursor is not one this spore gave out")
     return int(cursor)
-
-
-def _dna_hash() -> str:
-    facts = "\n".join(f"{name}={value}" for name, value in sorted(SWARM_DNA.items()))
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]

@@ -1,0 +1,124 @@
+"""One spore as it sees itself. Pure: reads the driver and its node, changes nothing."""
+
+from __future__ import annotations
+
+from synapse import __version__
+from synapse.core.memory.record import MEMORY
+from synapse.driver.driver import Driver
+from synapse.operations import rendering
+from synapse.replies import Health, IndexHealth, Off, Providers, VectorClockView
+
+
+def health(driver: Driver, *, started_ms: int) -> Health:
+    """How this spore is."""
+    ledger, now_ms = driver.node.ledger, driver.clock()
+    records = ledger.records
+    shared, private = memory_counts(driver)
+    tasks = list(ledger.tasks)
+    outcomes = [task.outcome for task in tasks if task.outcome is not None]
+    own = len(records.index(driver.node.key))
+    families = driver.node.routing.families()
+    stalled = driver.stalled
+    last = _last_position(driver)
+    return Health(
+        status="stalled" if stalled else "ok" if driver.indexer.filled else "starting",
+        problem=str(stalled) if stalled is not None else None,
+        spore=driver.node.settings.name,
+        id=driver.node.key.hex(),
+        version=__version__,
+        role="spore",
+        model=families[0] if families else "extractive",
+        records=len(records),
+        records_by_kind=rendering.rounded(records.counts_by_kind),
+        fingerprint=records.fingerprint().hex(),
+        memories=shared + private,
+        memories_private=private,
+        memories_collective=shared,
+        peers=[peer.key.hex() for peer in driver.node.peers],
+        peers_alive=len(driver.node.peers.alive(now_ms=now_ms)),
+        refused=rendering.rounded(ledger.refused),
+        parked=records.parked,
+        equivocations=sum(records.equivocations.values()),
+        clock=clock_view(driver),
+        index=IndexHealth(memories=len(driver.index), complete=driver.indexer.filled),
+        active_tasks=len(tasks) - len(outcomes),
+        converged_tasks=len(outcomes),
+        cycles=sum(outcome.cycles for outcome in outcomes),
+        deltas_produced=own,
+        deltas_received=len(records) - own,
+        confidence=sum(outcome.posterior for outcome in outcomes) / len(outcomes)
+        if outcomes
+        else 0.0,
+        uptime=rendering.uptime(now_ms - started_ms),
+        uptime_ms=now_ms - started_ms,
+        last_provider=last[0],
+        last_model=last[1],
+        last_tier="",
+        sce=Off(reason="idle cognition is not built yet"),
+        quantum=quantum(driver),
+    )
+
+
+def providers(driver: Driver) -> Providers:
+    """Every model this spore may ask."""
+    now_ms = driver.clock()
+    routing = driver.node.routing
+    note = (
+        "asked in this order; one that fails rests, and the next is asked"
+        if routing.families()
+        else "no model is configured: answers are extracts from memory. Set LLM_ENDPOINT, or "
+        "a provider's key, to reason with models"
+    )
+    return Providers(
+        targets=[
+            rendering.target_view(target, routing.state(target), now_ms=now_ms)
+            for target in routing.targets
+        ],
+        note=note,
+    )
+
+
+def quantum(driver: Driver) -> dict[str, object]:
+    """The annealing schedule in use; what is not built says so."""
+    annealing = driver.node.deliberations.annealing
+    off = {"enabled": False}
+    return {
+        "annealing": {
+            "enabled": True,
+            "T_HOT": annealing.hottest,
+            "T_COLD": annealing.coldest,
+            "schedule": [
+                annealing.temperature(cycle, cycles=driver.node.deliberations.cycles_max)
+                for cycle in range(driver.node.deliberations.cycles_max)
+            ],
+            "unit": "sampling temperature",
+        },
+        "superposition": off,
+        "interference": off,
+        "tunneling": off,
+        "entanglement": off,
+        "decoherence": off,
+    }
+
+
+def memory_counts(driver: Driver) -> tuple[int, int]:
+    """Shared and private memories."""
+    shared = driver.node.ledger.records.counts_by_kind.get(MEMORY, 0)
+    return shared, driver.log.counts()[1]
+
+
+def clock_view(driver: Driver) -> VectorClockView:
+    """How far each writer's log is known without a gap."""
+    return VectorClockView(clocks=driver.node.ledger.records.frontier.clock().value)
+
+
+def _last_position(driver: Driver) -> tuple[str, str]:
+    """Family and model of the newest position of ours."""
+    own = [
+        position
+        for task in driver.node.ledger.tasks
+        for position in task.positions
+        if position.author == driver.node.key
+    ]
+    newest = max(own, key=lambda one: (one.created_ms, one.id), default=None)
+    return (newest.family, newest.model) if newest is not None else ("", "")
