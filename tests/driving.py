@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from random import Random
@@ -48,11 +48,15 @@ class CountingLog(MemoryLog):
         super().commit()
         self.commits += 1
 
+    def shut(self) -> None:
+        """Shut the gate, and listen for who wants through."""
+        self._knocked.clear()
+        self.gate.clear()
+
     async def knocked(self) -> None:
         """Return when somebody wants to commit."""
         async with asyncio.timeout(10):
             await self._knocked.wait()
-        self._knocked.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +85,8 @@ class Driven:
                         return notice.data
 
     async def indexed(self, memories: int) -> None:
-        """Return when so many memories are searchable."""
-        async with asyncio.timeout(10):
-            while len(self.index) < memories:
-                await asyncio.sleep(0)
+        """Return when so many memories were given to the index since the start."""
+        await until(lambda: self.driver.indexer.indexed >= memories)
 
 
 def spore(
@@ -96,10 +98,10 @@ def spore(
     index: Index | None = None,
     scripts: Mapping[str, Script] | None = None,
     seeds: Sequence[str] = (),
-    clock: MonotonicClock | None = None,
+    clock: Callable[[], int] | None = None,
     secrets: Sequence[str] = (),
 ) -> Driven:
-    """A spore, not yet running. `scripts` are what its models say, by family; without, it quotes."""
+    """A spore, not yet running. `scripts` are what its models say, by family; else it quotes."""
     own, wall = identity(number), Wall(secrets)
     kept = log if log is not None else MemoryLog()
     found = index if index is not None else ScanIndex()
@@ -133,7 +135,7 @@ def spore(
         index=found,
         transport=InProcessTransport(near, own_key=own.key),
         providers={target.name: provider for target in targets},
-        clock=(clock or MonotonicClock()).now_ms,
+        clock=clock or MonotonicClock().now_ms,
     )
     if url is not None:
         near.endpoints[url] = Endpoint(own.key, driver.exchange, lambda: node.description)
@@ -154,6 +156,15 @@ async def running(*spores: Driven) -> AsyncIterator[None]:
         for run in runs:
             with suppress(asyncio.CancelledError):
                 await run
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Return when something holds that nobody announces."""
+    for _ in range(1_000_000):  # some seconds
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came to hold")
 
 
 async def turns(count: int = 50) -> None:

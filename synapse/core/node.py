@@ -305,10 +305,11 @@ class Node:
     # Messages.
 
     def _message(self, event: events.MessageReceived, now_ms: int) -> list[Effect]:
+        effects = _MESSAGES[type(event.message)](self, event, event.message, now_ms)
         peer = self.peers.get(event.peer)
-        if peer is not None:
+        if peer is not None:  # perhaps only since this message, which described it
             peer.health.heard(now_ms=now_ms)
-        return _MESSAGES[type(event.message)](self, event, event.message, now_ms)
+        return effects
 
     def _summary(self, event: events.MessageReceived, theirs: Summary, now_ms: int) -> list[Effect]:
         notice = {

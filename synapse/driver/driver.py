@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
+from itertools import chain, count, islice
 from typing import Any, Final
 
 import structlog
@@ -35,6 +35,7 @@ from synapse.core.errors import (
     ProviderError,
     Refused,
     StorageError,
+    SynapseError,
 )
 from synapse.core.memory.memory import from_private, from_record
 from synapse.core.messages import Message, Poll
@@ -91,10 +92,11 @@ class Driver:
         self._tokens = count(1)
         self._outboxes: dict[bytes, MessageQueue] = {}
         self._mailboxes = Mailboxes()
-        self._polls: dict[bytes, asyncio.Event] = {}
+        self._polls: dict[bytes, list[asyncio.Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stalled: StorageError | None = None
         self._restored = False
+        self._stopped = False
 
     # For users, through operations, and for peers, through the gossip routes.
 
@@ -139,14 +141,18 @@ class Driver:
 
     async def _mail(self, peer: bytes, *, wait_ms: int) -> None:
         """Wait until there is something for this peer, or for so long."""
-        arrived = self._polls.setdefault(peer, asyncio.Event())
+        arrived = asyncio.Event()
+        polls = self._polls.setdefault(peer, [])
+        polls.append(arrived)
         try:
             async with asyncio.timeout(wait_ms / 1_000):
                 await arrived.wait()
         except TimeoutError:
             pass  # no news is an answer too
         finally:
-            self._polls.pop(peer, None)
+            polls.remove(arrived)
+            if not polls:
+                self._polls.pop(peer, None)
 
     # Life.
 
@@ -162,7 +168,7 @@ class Driver:
     def stop_waiting(self) -> None:
         """The spore is about to stop: send home whoever waits for news."""
         self.news.stop()
-        for arrived in self._polls.values():
+        for arrived in chain.from_iterable(self._polls.values()):
             arrived.set()
 
     async def run(self) -> None:
@@ -170,6 +176,7 @@ class Driver:
         if not self._restored:
             await self.restore()
         indexer = asyncio.create_task(self._keep_indexed())
+        batch: list[_Work] = []
         try:
             while True:
                 batch = [await self._inbox.get()]
@@ -179,6 +186,8 @@ class Driver:
                 if indexer.done():
                     indexer.result()  # an index that fails stops the node: it would lie
         finally:
+            self._stopped = True
+            self._fail_waiting(batch, _stopping())
             indexer.cancel()
             for task in self._tasks:
                 task.cancel()
@@ -228,7 +237,7 @@ class Driver:
                 self._stalled = None
             return
 
-    def _fail_waiting(self, batch: Sequence[_Work], error: StorageError) -> None:
+    def _fail_waiting(self, batch: Sequence[_Work], error: SynapseError) -> None:
         for future in self._commands.values():
             if not future.done():
                 future.set_exception(error)
@@ -291,8 +300,8 @@ class Driver:
             work.replies.append(message)
         elif url is None:
             self._mailboxes.put(peer, message)
-            if peer in self._polls:
-                self._polls[peer].set()
+            for arrived in self._polls.get(peer, ()):
+                arrived.set()
         elif isinstance(message, Poll):
             self._spawn(self._post(peer, url, [message]))
         elif peer in self._outboxes:
@@ -366,8 +375,10 @@ class Driver:
         await self._inbox.put(work)
 
     def _refuse_when_stalled(self) -> None:
+        if self._stopped:
+            raise _stopping()
         if self._stalled is not None:
-            raise self._stalled
+            raise self._stalled.with_traceback(None)  # one error, raised often, would gather them
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.create_task(_logged(work))
@@ -385,6 +396,10 @@ VIEW_KINDS: Final = (
     "node",
     "certificate",
 )
+
+
+def _stopping() -> Busy:
+    return Busy("this spore is stopping", retry_after_ms=5_000)
 
 
 async def _logged(work: Coroutine[Any, Any, Any]) -> None:

@@ -7,6 +7,8 @@ Nothing here knows whether it was called over HTTP, MCP or a terminal. Errors ar
 from __future__ import annotations
 
 import asyncio
+import re
+from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -20,7 +22,7 @@ from synapse.core.memory.memory import (
 )
 from synapse.core.memory.record import MEMORY
 from synapse.core.memory.record_set import dot_text
-from synapse.core.reasoning.task import TASK_BYTES_MAX
+from synapse.core.reasoning.task import TASK_BYTES_MAX, Task
 from synapse.core.text import clean
 from synapse.core.trust import weights
 from synapse.core.wall.release import Wall
@@ -57,6 +59,9 @@ from synapse.replies import (
 QUERY_BYTES_MAX: Final = 8_192  # a long paragraph; more words than that do not sharpen a search
 RESULTS_MAX: Final = 100
 PAGE_MAX: Final = 200
+
+_TASK_CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9a-f]{64})")
+
 Tell = Callable[[Notice], Awaitable[None]]
 
 
@@ -88,7 +93,7 @@ class Operations:
             raise TextError(f"a memory has at most {TAGS_MAX} tags")
         if scope == "private":
             private = clean(text, bytes_max=TEXT_BYTES_MAX)
-            labels = [clean(one, bytes_max=4 * LABEL_CHARACTERS_MAX) for one in (kind, *tags)]
+            labels = [_private_label(one) for one in (kind, *tags)]
             memory_id = await self.driver.submit(
                 lambda token: RememberPrivately(token, private, labels[0], tuple(labels[1:]))
             )
@@ -142,7 +147,7 @@ class Operations:
         text = clean(query, bytes_max=QUERY_BYTES_MAX, name="the query")
         wanted = Filter(kind=kind, author=author, tag=tag, shared=_wanted(scope))
         now_ms = self.driver.clock()
-        hits = self.driver.index.search(text, limit=min(limit, RESULTS_MAX), wanted=wanted)
+        hits = self.driver.index.search(text, limit=max(1, min(limit, RESULTS_MAX)), wanted=wanted)
         results = []
         for hit in hits:
             memory = self.driver.log.memory(hit.id)
@@ -160,7 +165,8 @@ class Operations:
     def memory_overview(self, *, limit: int = 20, cursor: str | None = None) -> MemoryOverview:
         """The newest shared memories, and how much there is. Raises Refused for a bad cursor."""
         now_ms = self.driver.clock()
-        page = self.driver.log.latest(MEMORY, limit=min(limit, PAGE_MAX), before=_position(cursor))
+        size = max(1, min(limit, PAGE_MAX))
+        page = self.driver.log.latest(MEMORY, limit=size, before=_position(cursor))
         memories = [memory for _, record in page if (memory := from_record(record)) is not None]
         shared, private = spore.memory_counts(self.driver)
         return MemoryOverview(
@@ -171,7 +177,7 @@ class Operations:
                 rendering.memory_view(memory, now_ms=now_ms, name_of=self.name_of)
                 for memory in memories
             ],
-            cursor=str(page[-1][0]) if len(page) == min(limit, PAGE_MAX) else None,
+            cursor=str(page[-1][0]) if len(page) == size else None,
         )
 
     def collective_knowledge(self, query: str = "", *, limit: int = 10) -> CollectiveKnowledge:
@@ -238,7 +244,9 @@ class Operations:
     def tasks(self, *, limit: int = 20, cursor: str | None = None) -> TaskList:
         """Tasks, newest first. Raises Refused for a bad cursor."""
         everything = list(self._node.ledger.tasks)
-        start = _position(cursor) or 0
+        start = 0
+        if cursor is not None:
+            start = bisect_right(everything, _last_task(cursor), key=_newest_first)
         size = max(1, min(limit, PAGE_MAX))
         page = everything[start : start + size]
         return TaskList(
@@ -249,7 +257,9 @@ class Operations:
                 for task in page
             ],
             total=len(self._node.ledger.tasks),
-            cursor=str(start + size) if start + size < len(everything) else None,
+            cursor=f"{page[-1].created_ms}-{page[-1].id.hex()}"
+            if start + size < len(everything)
+            else None,
         )
 
     def convergence(self) -> Convergence:
@@ -366,6 +376,25 @@ def _id(text: str) -> bytes:
     if len(wanted) != 32:
         raise NotFound("an id is 64 hexadecimal digits")
     return wanted
+
+
+def _private_label(text: str) -> str:
+    label = clean(text, bytes_max=4 * LABEL_CHARACTERS_MAX, name="a kind or tag")
+    if len(label) > LABEL_CHARACTERS_MAX:
+        raise TextError(f"a kind or tag is at most {LABEL_CHARACTERS_MAX} characters")
+    return label
+
+
+def _newest_first(task: Task) -> tuple[int, bytes]:
+    return (-task.created_ms, task.id)
+
+
+def _last_task(cursor: str) -> tuple[int, bytes]:
+    """The place in the list of tasks where a page ended: new tasks do not move it."""
+    found = _TASK_CURSOR.fullmatch(cursor)
+    if found is None:
+        raise Refused("cursor", "that cursor is not one this spore gave out")
+    return (-int(found[1]), bytes.fromhex(found[2]))
 
 
 def _position(cursor: str | None) -> int | None:

@@ -29,7 +29,7 @@ from synapse.sim.clock import VirtualClock
 from synapse.sim.network import TIMEOUT_MS, Failure, Network, Reply, Respond, Server
 from synapse.sim.wire import Wire
 
-MAILBOX_MAX: Final = 64  # messages kept for one peer, as in the driver
+MAILBOX_MAX: Final = 64  # messages kept for one peer: met sooner than the bytes the driver allows
 GOSSIP: Final = "/gossip"
 DESCRIPTION: Final = "/description"
 

@@ -12,6 +12,7 @@ import httpx
 
 from synapse.core import codec
 from synapse.core.errors import MessageError, PeerError, RecordError
+from synapse.core.membership.handshake import url_valid
 from synapse.core.memory.record import Identity, Record
 from synapse.core.messages import Message, Poll
 from synapse.transport.guard import GuardedTransport, Reach
@@ -105,6 +106,8 @@ class HttpTransport:
         wait_s: float,
     ) -> tuple[httpx.Response, bytes]:
         """One request; the raw body of its reply, at most `bytes_max` of it."""
+        if not url_valid(url):
+            raise PeerError("unreachable", f"{url!r} is no address")
         client = self._open if url in self._trusted else self._guarded
         received = bytearray()
         try:
@@ -124,7 +127,7 @@ class HttpTransport:
                         raise PeerError("oversize", f"{url} sends more than {bytes_max} bytes")
         except TimeoutError:
             raise PeerError("slow", f"{url} did not answer in time") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise PeerError("unreachable", f"{url} cannot be reached: {error}") from None
         return response, bytes(received)
 

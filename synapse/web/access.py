@@ -57,9 +57,9 @@ class Access:
         return scheme.lower() == "bearer" and self.key_valid(key.strip())
 
     def check_write(self, headers: Headers) -> None:
-        """Raise Problem (`key`) unless the sender may write."""
+        """Raise Problem (`key`, or `origin` where none is needed) unless the sender may write."""
         if not self.may_write(headers):
-            raise Problem("key", headers=CHALLENGE)
+            raise Problem("key", headers=CHALLENGE) if self.key_needed else Problem("origin")
 
     def check_host(self, headers: Headers) -> None:
         """Raise Problem (`host`) unless the request is meant for us.

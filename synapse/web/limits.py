@@ -103,17 +103,22 @@ class Gate:
 
 
 class SafeHeaders:
-    """Adds the headers that keep browsers safe, where a route did not set its own."""
+    """Adds the headers that keep browsers safe, where a route did not set its own.
 
-    def __init__(self, app: ASGIApp) -> None:
+    Pages of other sites may read the interface of a spore with a key, which is there to be called,
+    but not that of a spore without one: it listens on loopback, for its own machine alone.
+    """
+
+    def __init__(self, app: ASGIApp, *, access: Access) -> None:
         self._app = app
+        self._open = access.key_needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Go on, and add to what is sent."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        wanted = headers_for(scope["method"], scope["path"])
+        wanted = headers_for(scope["method"], scope["path"], open_to_pages=self._open)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -126,9 +131,9 @@ class SafeHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-def headers_for(method: str, path: str) -> dict[str, str]:
+def headers_for(method: str, path: str, *, open_to_pages: bool) -> dict[str, str]:
     """The headers that every reply to such a request has."""
-    readable = method in ("GET", "HEAD") and path.startswith("/api/")
+    readable = open_to_pages and method in ("GET", "HEAD") and path.startswith("/api/")
     keep = f"max-age={STATIC_S}" if path.startswith("/static/") else "no-store"
     return {**SECURITY_HEADERS, "Cache-Control": keep, **(OPEN_HEADERS if readable else {})}
 

@@ -1,16 +1,14 @@
-"""The manual of the HTTP interface: what OpenAPI says of it, and the page at /docs made from that.
+"""The manual of the HTTP interface: what OpenAPI says of it, and what the page at /docs shows.
 
-Every reply gets an example, put together from its schema, so that none can be out of date.
+Every body and reply gets an example, put together from its schema: none can be out of date.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from synapse.web.problems import KINDS, MEDIA_TYPE, ProblemReply
-from synapse.web.templating import NOTHING, Html, joined, page, render
+from synapse.web.problems import MEDIA_TYPE, ProblemReply
 
 INTRODUCTION: Final = (
     "One spore: it remembers, answers tasks by letting models take positions and weighing them, "
@@ -70,15 +68,16 @@ _METHODS: Final = ("get", "post", "delete")
 
 
 def described(schema: dict[str, Any]) -> dict[str, Any]:
-    """The OpenAPI description with summaries and with an example of each reply."""
+    """The OpenAPI description with summaries and with an example of each body and reply."""
     components = schema.get("components", {}).get("schemas", {})
     for _, _, operation in _operations(schema):
         summary, _, rest = operation.get("description", "").partition("\n\n")
         operation["summary"], operation["description"] = summary, rest
-        for status, reply in operation["responses"].items():
-            for media_type, content in reply.get("content", {}).items():
-                if status != "default" and media_type == "application/json":
-                    content["example"] = example(content["schema"], components)
+        replies = (reply for status, reply in operation["responses"].items() if status != "default")
+        for part in (operation.get("requestBody", {}), *replies):
+            content = part.get("content", {}).get("application/json")
+            if content is not None:
+                content["example"] = example(content["schema"], components)
     return schema
 
 
@@ -107,84 +106,12 @@ def example(schema: Mapping[str, Any], components: Mapping[str, Any], name: str 
     return _BY_TYPE.get(schema.get("type", ""), "…")
 
 
-def docs(schema: Mapping[str, Any], *, url: str) -> Html:
-    """The manual as a page: every route, and every reason a request may be refused for."""
-    routes: dict[str, list[Html]] = {}
+def sections(schema: Mapping[str, Any]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:
+    """Every operation with its method and path, under its tag."""
+    found: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
     for path, method, operation in _operations(schema):
-        routes.setdefault(operation["tags"][0], []).append(_route(path, method, operation))
-    sections = [
-        render("docs_section", tag=tag, anchor=tag.lower(), routes=joined(rows))
-        for tag, rows in routes.items()
-    ]
-    reasons = [
-        render("docs_reason", reason=reason, status=kind.status, title=kind.title, fix=kind.fix)
-        for reason, kind in KINDS.items()
-    ]
-    main = render(
-        "docs",
-        introduction=INTRODUCTION,
-        sections=joined(sections),
-        reasons=joined(reasons),
-        url=url,
-    )
-    return page("The interface", main)
-
-
-def _route(path: str, method: str, operation: Mapping[str, Any]) -> Html:
-    parameters = [
-        render(
-            "docs_parameter",
-            name=parameter["name"],
-            place=parameter["in"],
-            needed="needed" if parameter.get("required") else "",
-            description=_prose(parameter.get("description", "")),
-        )
-        for parameter in operation.get("parameters", [])
-    ]
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    fields = body.get("schema", {}).get("properties", {})
-    needed = body.get("schema", {}).get("required", [])
-    parameters += [
-        render(
-            "docs_parameter",
-            name=name,
-            place="body",
-            needed="needed" if name in needed else "",
-            description=_prose(field.get("description", "")),
-        )
-        for name, field in fields.items()
-    ]
-    examples = [_example("Example of a request", example(body["schema"], {}))] if body else []
-    examples += [
-        _example("Example of a reply", content["example"])
-        for reply in operation["responses"].values()
-        for content in reply.get("content", {}).values()
-        if "example" in content
-    ]
-    return render(
-        "docs_route",
-        method=method.upper(),
-        path=path,
-        summary=_prose(operation["summary"]),
-        description=_prose(operation["description"]),
-        key=render("docs_key") if "security" in operation else NOTHING,
-        parameters=render("docs_parameters", rows=joined(parameters)) if parameters else NOTHING,
-        examples=joined(examples),
-    )
-
-
-def _example(title: str, value: Any) -> Html:
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    return render("docs_example", title=title, text=text)
-
-
-def _prose(text: str) -> Html:
-    """Our own words: what stands between backticks is code."""
-    pieces = text.split("`")
-    return joined(
-        render("code" if number % 2 else "as_it_is", text=piece)
-        for number, piece in enumerate(pieces)
-    )
+        found.setdefault(operation["tags"][0], []).append((method, path, operation))
+    return found
 
 
 def _operations(schema: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -24,6 +24,7 @@ TOKENS_MIN: Final = 500  # a short answer, or one short memory
 TOKENS_MAX: Final = 4_096  # clients warn at 10,000 or cut at 25,000; an agent calls more than once
 BYTES_PER_TOKEN: Final = 4  # the usual estimate for English; of bytes, so that no script costs more
 CUT_MIN: Final = 80  # characters; less of a text is of no use
+ELLIPSIS: Final = "…"
 WORD_MAX: Final = 64  # characters of a name, a kind, a model: as many as a label may have
 
 
@@ -52,7 +53,8 @@ def fitted(
     """The most that fits into `max_tokens` of what `make(rows, cut)` returns.
 
     `rows` bounds each of its lists and `cut` the characters of each text. Texts are cut first, all
-    at the same length; rows are left out when not even texts of CUT_MIN characters fit.
+    at the same length; rows are left out when not even texts of CUT_MIN characters fit. Whole texts
+    may need less room than cut ones, for whose sake a note is added: they are tried by themselves.
     """
     room = max_tokens * BYTES_PER_TOKEN
 
@@ -61,16 +63,25 @@ def fitted(
         structured = json.dumps(shape.model_dump(mode="json"), ensure_ascii=False)
         return len(structured.encode()) + sum(len(line.encode()) + 1 for line in shape.lines())
 
+    def least(rows: int) -> int:
+        return min(size(rows, CUT_MIN), size(rows, room))
+
+    rows = bisect_right(range(1, rows + 1), room, key=least)
     if size(rows, room) <= room:
         return result(make(rows, room))
-    rows = bisect_right(range(1, rows + 1), room, key=lambda count: size(count, CUT_MIN))
     longer = bisect_right(range(CUT_MIN + 1, room), room, key=lambda cut: size(rows, cut))
     return result(make(rows, CUT_MIN + longer))
 
 
 def cut_to(text: str, characters_max: int) -> str:
-    """`text` as it is, or its beginning and an ellipsis."""
-    return text if len(text) <= characters_max else text[: characters_max - 1].rstrip() + "…"
+    """`text` as it is, or its beginning and an ellipsis.
+
+    The ellipsis takes the place of as many characters as it has bytes: a cut text never needs more
+    room than one cut later, nor than the whole, which `fitted` relies on.
+    """
+    if len(text) <= characters_max:
+        return text
+    return text[: max(0, characters_max - len(ELLIPSIS.encode()))].rstrip() + ELLIPSIS
 
 
 def word(text: str) -> str:

@@ -195,7 +195,12 @@ class TaskResult(Shape):
         """At most `rows` of each list, `cut` characters of each text."""
         positions = [] if view.converged else view.deltas[-POSITIONS_MAX:]
         citations = view.citations[:rows]
-        texts = [view.final_answer or "", *(cited.text for cited in citations)]
+        texts = [
+            view.final_answer or "",
+            *(cited.text for cited in citations),
+            *(other.answer for other in view.dissent[:rows]),
+            *(delta.hypothesis for delta in positions[:rows]),
+        ]
         return cls(
             task_id=view.task_id,
             status=view.status,

@@ -7,20 +7,19 @@ is typed into the form, used once, and never put into a page.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from synapse.core.errors import SynapseError
-from synapse.replies import Scope
-from synapse.web import manual, problems, views
+from synapse.replies import Recall, Scope
+from synapse.web import manual, problems
 from synapse.web.access import CHALLENGE
 from synapse.web.parts import MaySeePrivate, Parts, TheParts, Verbs, visible
-from synapse.web.problems import Problem
-from synapse.web.templating import NOTHING
-from synapse.web.views import Draft
+from synapse.web.problems import KINDS, Problem
+from synapse.web.views import page
 
 ROWS: Final = 8  # memories and tasks on the first page: a screen of each
 FIELDS_MAX: Final = 8  # of a form; ours have at most three
@@ -50,12 +49,11 @@ async def home(
     kept: Annotated[str, Query()] = "",
 ) -> HTMLResponse:
     """The spore, what it remembers, and boxes to ask and to remember."""
-    found = NOTHING
+    found = None
     if q.strip():
         scope: Scope | None = None if may_see_private else "shared"
-        found = views.found(q, parts.operations.recall(q, limit=ROWS, scope=scope).results)
-    shown = _shown(request, parts, found=found, kept_privately=kept == "privately")
-    return HTMLResponse(views.home(shown, Draft()))
+        found = parts.operations.recall(q, limit=ROWS, scope=scope)
+    return _home(request, parts, {}, found=found, kept_privately=kept == "privately")
 
 
 @router.post("/ask")
@@ -65,7 +63,7 @@ async def ask(request: Request, parts: TheParts, form: Form) -> Response:
         _check_key(parts, form)
         task = await parts.operations.submit_task(form.get("task", ""))
     except (Problem, SynapseError) as error:
-        return _again(request, parts, Draft(task=form.get("task", ""), problem=_problem(error)))
+        return _home(request, parts, form, problem=_problem(error))
     return RedirectResponse(f"/task/{task.task_id}", status_code=303)
 
 
@@ -77,7 +75,7 @@ async def remember(request: Request, parts: TheParts, form: Form) -> Response:
         _check_key(parts, form)
         memory = await parts.operations.remember(form.get("text", ""), scope=scope)
     except (Problem, SynapseError) as error:
-        return _again(request, parts, Draft(memory=form.get("text", ""), problem=_problem(error)))
+        return _home(request, parts, form, problem=_problem(error))
     place = "/?kept=privately" if scope == "private" else f"/memory/{memory.id}"
     return RedirectResponse(place, status_code=303)
 
@@ -86,42 +84,58 @@ async def remember(request: Request, parts: TheParts, form: Form) -> Response:
 async def memory(memory_id: str, operations: Verbs, may_see_private: MaySeePrivate) -> HTMLResponse:
     """One memory, or another record."""
     view = visible(operations, memory_id, may_see_private=may_see_private)
-    return HTMLResponse(views.memory(view, now_ms=operations.driver.clock()))
+    return HTMLResponse(page("memory", memory=view, now_ms=operations.driver.clock()))
 
 
 @router.get("/task/{task_id}")
 async def task(task_id: str, operations: Verbs) -> HTMLResponse:
     """One task."""
     view = operations.task(task_id)
-    return HTMLResponse(views.task(view, now_ms=operations.driver.clock()))
+    return HTMLResponse(page("task", task=view, now_ms=operations.driver.clock()))
 
 
 @router.get("/docs")
 async def docs(request: Request, parts: TheParts) -> HTMLResponse:
     """The manual of the interface, made from its OpenAPI description."""
-    return HTMLResponse(manual.docs(request.app.openapi(), url=_url(request, parts)))
+    shown = page(
+        "docs",
+        introduction=manual.INTRODUCTION,
+        sections=manual.sections(request.app.openapi()),
+        kinds=KINDS,
+        url=_url(request, parts),
+    )
+    return HTMLResponse(shown)
 
 
-def _shown(request: Request, parts: Parts, **extra: Any) -> views.Home:
+def _home(
+    request: Request,
+    parts: Parts,
+    form: Mapping[str, str],
+    *,
+    found: Recall | None = None,
+    kept_privately: bool = False,
+    problem: Problem | None = None,
+) -> HTMLResponse:
+    """The first page. A form that was not taken comes back in it, with what is wrong with it."""
     operations = parts.operations
-    return views.Home(
+    shown = page(
+        "home",
         health=operations.health(),
         federation=operations.federation_status(),
-        memories=operations.memory_overview(limit=ROWS),
-        tasks=operations.tasks(limit=ROWS),
+        memories=operations.memory_overview(limit=ROWS).recent,
+        tasks=operations.tasks(limit=ROWS).tasks,
         providers=operations.providers(),
-        url=_url(request, parts),
+        found=found,
+        kept_privately=kept_privately,
+        problem=problem,
+        draft={name: value for name, value in form.items() if name != "key"},
         key_needed=parts.access.key_needed,
+        url=_url(request, parts),
         now_ms=operations.driver.clock(),
-        **extra,
     )
-
-
-def _again(request: Request, parts: Parts, draft: Draft) -> Response:
-    """The first page once more, with what was typed and what is wrong with it."""
-    assert draft.problem is not None, "a form that is right is not shown again"
-    page = views.home(_shown(request, parts), draft)
-    return HTMLResponse(page, draft.problem.status, draft.problem.headers)
+    if problem is None:
+        return HTMLResponse(shown)
+    return HTMLResponse(shown, problem.status, problem.headers)
 
 
 def _check_key(parts: Parts, form: Mapping[str, str]) -> None:

@@ -19,7 +19,7 @@ from starlette.types import Scope
 
 from synapse.core.errors import Busy, Refused, StorageError, StorageFull, SynapseError, TextError
 from synapse.core.text import shortened
-from synapse.web.templating import page, render
+from synapse.web.views import page
 
 MEDIA_TYPE: Final = "application/problem+json"
 DETAIL_CHARACTERS_MAX: Final = 500  # with the rest, a problem stays below 4 kB in plain ASCII
@@ -169,14 +169,7 @@ def of(error: SynapseError) -> Problem:
 def response(problem: Problem, scope: Scope) -> Response:
     """A problem as the caller can read it: JSON, or a page when a person looks at pages."""
     if _reads_pages(scope):
-        main = render(
-            "problem",
-            status=problem.status,
-            title=problem.kind.title,
-            detail=problem.detail,
-            fix=problem.kind.fix,
-        )
-        return HTMLResponse(page(problem.kind.title, main), problem.status, problem.headers)
+        return HTMLResponse(page("problem", problem=problem), problem.status, problem.headers)
     fields: dict[str, Any] = problem.reply().model_dump(exclude_none=True)
     # Plain ASCII: whatever a text holds, it can be encoded.
     return Response(json.dumps(fields), problem.status, problem.headers, MEDIA_TYPE)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
-from mcp_types import CallToolResult
 
 from synapse.web.mcp_fitting import (
     BYTES_PER_TOKEN,
@@ -26,33 +25,40 @@ class Texts(Shape):
     """Rows of text, as a tool might return them."""
 
     texts: list[str]
+    note: str
+
+    @classmethod
+    def of(cls, texts: Sequence[str], cut: int) -> Texts:
+        note = "Some are cut." if any(len(text) > cut for text in texts) else ""
+        return cls(texts=[cut_to(text, cut) for text in texts], note=note)
 
     def lines(self) -> Iterator[str]:
         yield "Texts:"
         yield from map(quotation, self.texts)
+        yield self.note
 
 
-def size(result: CallToolResult) -> int:
-    structured = json.dumps(result.structured_content, ensure_ascii=False)
-    return len(structured.encode()) + len(result.content[0].text.encode())
+def size(shape: Shape) -> int:
+    structured = json.dumps(shape.model_dump(), ensure_ascii=False)
+    return len(structured.encode()) + sum(len(line.encode()) + 1 for line in shape.lines())
 
 
-@given(st.lists(st.integers(0, 400), max_size=6), st.integers(30, 300))
-def test_what_fits_is_the_most_that_fits(lengths: list[int], max_tokens: int) -> None:
-    texts = ["x" * length for length in lengths]
+@given(st.lists(st.text(st.sampled_from("xé\n "), max_size=400), max_size=6), st.integers(30, 300))
+@example(["", "x" * 83, ""], 50)  # uncut it fits, and cut by a character it once did not
+@example(["x" * 81, "x" * 400], 55)  # the first fits, but not with a note that it is cut
+def test_what_fits_is_the_most_that_fits(texts: list[str], max_tokens: int) -> None:
     room = max_tokens * BYTES_PER_TOKEN
 
     def make(rows: int, cut: int) -> Texts:
-        return Texts(texts=[cut_to(text, cut) for text in texts[:rows]])
+        return Texts.of(texts[:rows], cut)
 
     def fits(rows: int, cut: int) -> bool:
-        return size(result(make(rows, cut))) < room  # its last line end counts, too
+        return size(make(rows, cut)) <= room
 
-    rows = next((n for n in range(len(texts), 0, -1) if fits(n, CUT_MIN)), 0)
+    rows = max(n for n in range(len(texts) + 1) if n == 0 or fits(n, CUT_MIN) or fits(n, room))
     cut = next((n for n in range(room, CUT_MIN, -1) if fits(rows, n)), CUT_MIN)
     chosen = fitted(make, rows=len(texts), max_tokens=max_tokens)
-    assert chosen.structured_content == make(rows, cut).model_dump()
-    assert size(chosen) <= room
+    assert chosen == result(make(rows, cut))
 
 
 @given(st.text(alphabet=st.sampled_from('ab> "\\\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029é')))

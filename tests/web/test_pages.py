@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from jinja2 import UndefinedError
 
 from synapse.core.errors import ProviderError
 from synapse.core.reasoning.phases import NEXT_MOVE
 from synapse.replies import Health, TaskStatus
-from synapse.web import templating
-from synapse.web.templating import Html, render
-from synapse.web.views import STATES, STATUSES, STOP_REASONS, ago
+from synapse.web import views
+from synapse.web.views import STATES, STATUSES, STOP_REASONS, ago, lasted
 from tests.making import made_up_id
 from tests.spores import URL, Spore, running_spore
 from tests.web.conftest import KEY
@@ -275,14 +275,16 @@ def test_ages_are_told_as_people_tell_them() -> None:
     ]  # fmt: skip
 
 
-def test_what_is_put_into_a_template_is_escaped_unless_it_is_html() -> None:
-    assert render("code", text="<b>&\"'") == "<code>&lt;b&gt;&amp;&quot;&#x27;</code>"
-    assert render("code", text=Html("<b>")) == "<code><b></code>"
-    with pytest.raises(KeyError):
-        render("code")
+def test_a_template_that_misses_a_value_fails_instead_of_leaving_a_hole() -> None:
+    with pytest.raises(UndefinedError):
+        views.page("problem")
 
 
 def test_no_template_puts_a_value_where_escaping_does_not_help() -> None:
-    for path in Path(templating.__file__).with_name("templates").glob("*.html"):
-        unsafe = re.findall(r"\s[\w-]+=\$|<\$|\son\w+=|<script|<style", path.read_text())
+    templates = list(Path(views.__file__).with_name("templates").glob("*.html"))
+    assert templates
+    for path in templates:
+        unsafe = re.findall(
+            r"\s[\w-]+=\{|<\{|\son\w+=|<script|<style|safe|autoescape", path.read_text()
+        )
         assert not unsafe, path.name

@@ -12,7 +12,7 @@ records hold the same headers.
 from __future__ import annotations
 
 import hashlib
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +25,7 @@ from synapse.core.memory.record import CERTIFICATE, REFS_MAX, RETRACTION, Dot, R
 
 FUTURE_MS_MAX: Final = 600_000  # 10 minutes: what honest clocks were seen to differ by
 PARKED_MAX: Final = 4_096  # about 4 MiB of ordinary records
+PARKED_BYTES_MAX: Final = 16 << 20  # of all their headers and bodies: a liar's are large
 
 
 class Admission(StrEnum):
@@ -65,8 +66,7 @@ class RecordSet:
         self._row_fingerprints: dict[bytes, bytes] = {}  # until an operator's records change
         self._fingerprint: bytes | None = None  # of everything, likewise
         self._certified: set[tuple[bytes, bytes]] = set()
-        self._parked: dict[bytes, Record] = {}
-        self._parked_order: deque[bytes] = deque()
+        self._parked = _Parked()
 
     # What is held.
 
@@ -119,21 +119,30 @@ class RecordSet:
         """Offer a genuine record. Never raises; what is parked or refused says why."""
         if record in self:
             return Admitted(Admission.KNOWN)
+        record = self._parked.fuller(record)
         status = self._judge(record, now_ms=now_ms)
         if status is Admission.BAD_RETRACTION:
+            self._parked.drop(record)
             return Admitted(status)
         if status is not Admission.NEW:
-            self._park(record)
+            self._parked.put(record, _awaited(record, status))
             return Admitted(status)
         entered = [self._enter(record)]
         erased = list(record.header.refs) if record.kind == RETRACTION else []
-        if record.kind in (CERTIFICATE, RETRACTION):
-            entered += self._release(now_ms=now_ms)
+        for key in _lets_in(record):
+            for waiting in self._parked.waiting_for(key):
+                admitted = self.admit(waiting, now_ms=now_ms)
+                entered += admitted.records
+                erased += admitted.erased
         return Admitted(Admission.NEW, tuple(entered), tuple(erased))
 
     def due(self, *, now_ms: int) -> tuple[Record, ...]:
         """Let in what was parked for its time and is due now."""
-        return tuple(self._release(now_ms=now_ms))
+        entered: list[Record] = []
+        for waiting in self._parked.waiting_for(_ITS_TIME):
+            if waiting.header.hlc.ms <= now_ms + FUTURE_MS_MAX:
+                entered += self.admit(waiting, now_ms=now_ms).records
+        return tuple(entered)
 
     def restore(self, records: Iterable[Record]) -> None:
         """Take in records from our own log, where only what had entered was written.
@@ -161,6 +170,7 @@ class RecordSet:
 
     def _enter(self, record: Record) -> Record:
         header = record.header
+        self._parked.drop(record)
         self._indexes.setdefault(header.operator, IdIndex()).add(key_of(record))
         self._row_fingerprints.pop(header.operator, None)
         self._fingerprint = None
@@ -181,27 +191,79 @@ class RecordSet:
             header.operator, dot_text(header.dot)
         )
 
-    def _park(self, record: Record) -> None:
-        if record.id not in self._parked:
-            self._parked_order.append(record.id)
-        self._parked[record.id] = record
-        while len(self._parked) > PARKED_MAX:  # the oldest goes; reconciliation brings it again
-            self._parked.pop(self._parked_order.popleft(), None)
 
-    def _release(self, *, now_ms: int) -> list[Record]:
-        entered: list[Record] = []
-        progress = True
-        while progress:  # a certificate may itself have been waiting; each pass lets one more in
-            progress = False
-            for record_id in list(self._parked_order):
-                record = self._parked.get(record_id)
-                if record is None or self._judge(record, now_ms=now_ms) is not Admission.NEW:
-                    continue
-                del self._parked[record_id]
-                self._parked_order.remove(record_id)
-                entered.append(self._enter(record))
-                progress = True
-        return entered
+Awaited = tuple[Admission, bytes, str]
+"""What a parked record waits for: why, whose word would let it in, and about what."""
+
+
+class _Parked:
+    """Records that wait, by what they wait for. The one that was offered longest ago gives way;
+    reconciliation brings it again."""
+
+    def __init__(self) -> None:
+        self._records: OrderedDict[bytes, tuple[Record, Awaited]] = OrderedDict()
+        self._waiting: dict[Awaited, dict[bytes, None]] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def fuller(self, record: Record) -> Record:
+        """The copy that waits, if it has the body that this one lacks."""
+        known = self._records.get(record.id)
+        return known[0] if known is not None and record.body is None else record
+
+    def waiting_for(self, awaited: Awaited) -> list[Record]:
+        """The records that this would let in, or bring nearer."""
+        return [self._records[record_id][0] for record_id in self._waiting.get(awaited, ())]
+
+    def put(self, record: Record, awaited: Awaited) -> None:
+        """Keep a record until what it waits for has come."""
+        self.drop(record)
+        self._records[record.id] = (record, awaited)
+        self._waiting.setdefault(awaited, {})[record.id] = None
+        self._bytes += _size(record)
+        while len(self._records) > PARKED_MAX or self._bytes > PARKED_BYTES_MAX:
+            oldest, _ = next(iter(self._records.values()))
+            self.drop(oldest)
+
+    def drop(self, record: Record) -> None:
+        """Forget a record, if it waits."""
+        if record.id not in self._records:
+            return
+        known, awaited = self._records.pop(record.id)
+        self._bytes -= _size(known)
+        del self._waiting[awaited][record.id]
+        if not self._waiting[awaited]:
+            del self._waiting[awaited]
+
+
+_ITS_TIME: Final[Awaited] = (Admission.EARLY, b"", "")
+
+
+def _awaited(record: Record, status: Admission) -> Awaited:
+    header = record.header
+    match status:
+        case Admission.EARLY:
+            return _ITS_TIME
+        case Admission.UNCERTIFIED:
+            return (status, header.operator, header.writer.hex())
+        case _:
+            return (status, header.operator, dot_text(header.dot))
+
+
+def _lets_in(record: Record) -> list[Awaited]:
+    """What may have waited for this record. `_judge` decides."""
+    header = record.header
+    if header.kind == CERTIFICATE:
+        return [(Admission.UNCERTIFIED, header.operator, key.hex()) for key in header.refs]
+    if header.kind == RETRACTION:
+        return [(Admission.BODILESS, header.operator, dot) for dot in retracted_dots(record)]
+    return []
+
+
+def _size(record: Record) -> int:
+    return len(record.header_data) + len(record.body or b"")
 
 
 def retracted_dots(record: Record) -> list[str]:

@@ -88,11 +88,13 @@ class EagerPush:
         return [(peer, Have(tuple(ids))) for peer, ids in waiting.items() if peer in self._links]
 
     def renew(self, reachable: Sequence[bytes]) -> None:
-        """Give up a random lazy link, so that links do not stay where they all began, at the
-        seeds, and nobody keeps a place among them for ever."""
+        """Give up a random lazy link for another, so that links do not stay where they all began,
+        at the seeds, and nobody keeps a place among them for ever."""
         lazy = sorted(peer for peer, eager in self._links.items() if not eager)
-        if lazy and len(reachable) > len(self._links):
+        free = sorted(set(reachable).difference(self._links))
+        if lazy and free:
             del self._links[self._rng.choice(lazy)]
+            self._links[self._rng.choice(free)] = False
 
     def link(self, peer: bytes, *, eager: bool) -> None:
         """Pass news to this peer from now on, if there is room for it."""
