@@ -19,7 +19,7 @@ from synapse.core.memory.record import (
     HEADER_BYTES_MAX,
     UINT_MAX,
     Record,
-    decode_cbor,
+    decode_canonical,
 )
 from synapse.core.messages import (
     FINGERPRINT_BYTES,
@@ -47,6 +47,7 @@ from synapse.core.messages import (
 
 EXCHANGE_BYTES_MAX: Final = 4 << 20  # of one request or reply, decompressed
 _DEPTH_MAX: Final = 8
+_ITEMS_MAX: Final = MESSAGES_MAX * 4 * (ROWS_MAX + 2)  # as many tables as may be, each of them full
 _KEY_BYTES_MAX: Final = 40
 _SIGNATURE_BYTES: Final = 64
 _ITEM_BYTES_MAX: Final = 48  # of one key, id, bound or fingerprint with its length and array
@@ -62,13 +63,14 @@ def decode(data: bytes) -> list[Message]:
     """The messages of one exchange, their records verified. Raises MessageError."""
     if len(data) > EXCHANGE_BYTES_MAX:
         raise MessageError(f"an exchange is at most {EXCHANGE_BYTES_MAX} bytes")
+    _check_items(data)
     try:
-        envelope = decode_cbor(data, depth_max=_DEPTH_MAX)
+        envelope = decode_canonical(data, depth_max=_DEPTH_MAX)
     except RecordError as error:
         raise MessageError(str(error)) from None
     version, messages = _fields(envelope, 2, "an exchange")
-    if version != PROTOCOL:
-        raise MessageError(f"protocol {version!r} is not spoken here; this is version {PROTOCOL}")
+    if _uint(version, UINT_MAX) != PROTOCOL:
+        raise MessageError(f"protocol {version} is not spoken here; this is version {PROTOCOL}")
     return [_decode_one(message) for message in _list(messages, MESSAGES_MAX, "messages")]
 
 
@@ -82,7 +84,7 @@ def decode_record(data: bytes) -> Record:
     if len(data) > HEADER_BYTES_MAX + BODY_BYTES_MAX + 256:
         raise RecordError("body_size", "that is larger than any record")
     try:
-        return _decode_record(decode_cbor(data, depth_max=2))
+        return _decode_record(decode_canonical(data, depth_max=2))
     except MessageError as error:
         raise RecordError("header_shape", str(error)) from None
 
@@ -266,6 +268,24 @@ def _decode_range(value: object) -> Range:
     if isinstance(payload, bytes):
         return Range(upper, fingerprint=_bytes(payload, FINGERPRINT_BYTES))
     return Range(upper, ids=tuple(_bytes(one, 32) for one in _list(payload, IDS_MAX, "ids")))
+
+
+def _check_items(data: bytes) -> None:
+    # 150 bytes of zstd are 4 MiB of empty lists, and those would be 300 MiB of objects. Only the
+    # heads are looked at; whether they make sense is for the decoder to say.
+    at = items = 0
+    while at < len(data):
+        items += 1
+        if items > _ITEMS_MAX:
+            raise MessageError(f"an exchange holds at most {_ITEMS_MAX} values")
+        kind, length = data[at] >> 5, data[at] & 31
+        at += 1
+        if length >= 24:
+            width = 1 << min(length - 24, 3)
+            length = int.from_bytes(data[at : at + width], "big")
+            at += width
+        if kind in (2, 3):  # byte strings and text strings
+            at += length
 
 
 def _fields(value: object, count: int, name: str) -> list[Any]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from synapse.core.codec import EXCHANGE_BYTES_MAX
 from synapse.core.errors import RecordError
-from synapse.core.memory.record import Record
+from synapse.core.memory.record import RETRACTION, Record
 from synapse.sim.host import Host
 
 CANARY: Final = "canary-in-the-mine"  # part of every private memory; never seen on the wire
@@ -86,6 +86,21 @@ def records_verify(hosts: Sequence[Host]) -> Iterator[str]:
             yield f"a stored record is not genuine: {error}"
 
 
+def bodies_agree(hosts: Sequence[Host]) -> Iterator[str]:
+    """A record has its body on every host, or on none because its author took it back."""
+    whole: dict[bytes, set[bool]] = {}
+    taken_back: set[bytes] = set()
+    for host in hosts:
+        for one in host.disk.records():
+            whole.setdefault(one.id, set()).add(one.body is not None)
+            if one.kind == RETRACTION:
+                taken_back.update(one.header.refs)
+    for record_id, states in whole.items():
+        if states != {record_id not in taken_back}:
+            said = "was taken back" if record_id in taken_back else "was not taken back"
+            yield f"{record_id.hex()[:12]} {said}; is it whole? {sorted(states)}"
+
+
 def queues_are_bounded(hosts: Sequence[Host]) -> Iterator[str]:
     """When nothing happens nothing waits, but timers and what mailboxes may hold."""
     mailboxes = sum(host.settings.url is None for host in hosts)
@@ -116,6 +131,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     acknowledged_records_survive,
     no_header_leaves,
     records_verify,
+    bodies_agree,
     queues_are_bounded,
     tasks_end,
 )

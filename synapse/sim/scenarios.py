@@ -104,6 +104,9 @@ def _prepare(simulator: Simulator, story: Scenario, nodes: int) -> Plan:
     for number, (at_ms, author) in enumerate(plan.writes):
         text = f"Spore {author} remembers thing {number}, {rng.randrange(10**9)}."
         simulator.at(at_ms, partial(simulator.remember, simulator.hosts[author], text))
+    for at_ms, author in rng.sample(plan.writes, len(plan.writes) // 4):
+        later_ms = at_ms + rng.randrange(plan.stop_ms - at_ms + 1)
+        simulator.at(later_ms, partial(simulator.take_back, simulator.hosts[author]))
     for host in simulator.hosts:
         secret = f"{checkers.CANARY} of host {host.number}"
         simulator.at(plan.start_ms, partial(simulator.remember_privately, host, secret))

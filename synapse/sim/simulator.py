@@ -7,8 +7,9 @@ from itertools import count
 from random import Random
 from typing import Final
 
-from synapse.core.events import Remember, RememberPrivately, SubmitTask
+from synapse.core.events import Remember, RememberPrivately, Retract, SubmitTask
 from synapse.core.memory.memory import TEXT_BYTES_MAX
+from synapse.core.memory.record import MEMORY
 from synapse.core.node import Node, NodeSettings
 from synapse.core.reasoning.task import TASK_BYTES_MAX
 from synapse.core.wall.release import Wall, constant
@@ -95,6 +96,14 @@ class Simulator:
         """Keep a memory to the host."""
         if host.up:
             host.submit(RememberPrivately(next(self._tokens), text, "note"))
+
+    def take_back(self, host: Host) -> None:
+        """Retract the oldest memory of this host that is acknowledged and still has its text."""
+        if host.up:
+            kept = host.disk.read([*host.observed.acknowledged])
+            own = [one.id for one in kept if one.kind == MEMORY and one.body is not None]
+            if own:
+                host.submit(Retract(next(self._tokens), own[0]))
 
     def ask(self, host: Host, question: str) -> None:
         """Submit a task."""

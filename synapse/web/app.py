@@ -67,10 +67,13 @@ def build(
         generate_unique_id_function=lambda route: route.name,
         responses=manual.PROBLEM_RESPONSES,
         lifespan=_all_of(lifespans),
-        middleware=[Middleware(SafeHeaders), Middleware(Gate, access=access, refuse=refuse)],
+        middleware=[
+            Middleware(SafeHeaders, access=access),
+            Middleware(Gate, access=access, refuse=refuse),
+        ],
     )
     install(app, Parts(operations, settings, access, Idempotency(), Events(operations.news)))
-    _handle_errors(app, refuse)
+    _handle_errors(app, access, refuse)
     app.include_router(rest.reads)
     app.include_router(rest.writes)
     app.include_router(pages.router)
@@ -100,7 +103,7 @@ def _all_of(
     return everything
 
 
-def _handle_errors(app: FastAPI, refuse: Refuse) -> None:
+def _handle_errors(app: FastAPI, access: Access, refuse: Refuse) -> None:
     """Turn whatever a route raises into a problem."""
 
     @app.exception_handler(Problem)
@@ -126,5 +129,8 @@ def _handle_errors(app: FastAPI, refuse: Refuse) -> None:
     async def _(request: Request, _: Exception) -> Response:
         # It is raised again afterwards, for the server to log. No middleware sees this reply.
         response = refuse(Problem("internal"), request.scope)
-        response.headers.update(headers_for(request.method, request.url.path))
+        open_to_pages = access.key_needed
+        response.headers.update(
+            headers_for(request.method, request.url.path, open_to_pages=open_to_pages)
+        )
         return response

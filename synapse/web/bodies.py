@@ -93,8 +93,8 @@ def _fault(error: Mapping[str, Any], known: Sequence[str]) -> str:
         return f"{field}: is missing"
     if error["type"] == "extra_forbidden":
         nearest = get_close_matches(field, known, n=1)
-        meant = f"did you mean {nearest[0]}?" if nearest else f"known are {', '.join(known)}"
-        return f"{field}: no such field; {meant}"
+        fields = f"known are {', '.join(known)}" if known else "there are none"
+        return f"{field}: no such field; {f'did you mean {nearest[0]}?' if nearest else fields}"
     return f"{field}: {error['msg']}"
 
 

@@ -38,7 +38,7 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "Referrer-Policy": "same-origin",
 }
 STATIC_S: Final = 300  # for which a browser need not ask again for what lies in /static/
-# Anybody's page may read what anybody may read: the browser sends no credentials along.
+# To any page, as the browser sends no credentials along.
 OPEN_HEADERS: Final[Mapping[str, str]] = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "X-Next-Cursor, Retry-After",
@@ -105,8 +105,8 @@ class Gate:
 class SafeHeaders:
     """Adds the headers that keep browsers safe, where a route did not set its own.
 
-    Pages of other sites may read the interface of a spore with a key, which is there to be called,
-    but not that of a spore without one: it listens on loopback, for its own machine alone.
+    Pages of other sites may read what anybody may read of a spore with a key, and nothing of one
+    without: that one listens on loopback, and is not for every site its user visits.
     """
 
     def __init__(self, app: ASGIApp, *, access: Access) -> None:

@@ -135,6 +135,20 @@ class _Server(MCPServer[Any]):
                 raise ToolError(f"{name}: {wrong}") from error.__cause__
             raise
 
+    async def get_prompt(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        context: Context[Any, Any] | None = None,
+    ) -> GetPromptResult | InputRequiredResult:
+        """Fill in a prompt. Raises MCPError: ours can fail by what was asked for alone, which is
+        the caller's mistake and, unlike what the SDK makes of it, no line in our log."""
+        try:
+            return await super().get_prompt(name, arguments, context)
+        except ValueError as error:
+            said = shortened(str(error), characters_max=FAULT_MAX)
+            raise MCPError(INVALID_PARAMS, said) from error
+
     async def _arguments_of(self, name: str) -> list[str]:
         tools = [tool for tool in await self.list_tools() if tool.name == name]
         return [argument for tool in tools for argument in tool.input_schema["properties"]]

@@ -21,7 +21,7 @@ from synapse.core.reasoning.task import TASK_BYTES_MAX
 from synapse.driver.news import Notice
 from synapse.operations import Operations
 from synapse.operations.operations import QUERY_BYTES_MAX
-from synapse.replies import RecallResult, TaskView
+from synapse.replies import RecallResult, Scope, TaskView
 from synapse.web.access import Access
 from synapse.web.mcp_fitting import (
     TOKENS_DEFAULT,
@@ -77,8 +77,8 @@ OptionalQuery = Annotated[
 Layer = Annotated[
     Literal["collective", "private"],
     Field(
-        description="collective: what spores share. private: also what never leaves this spore; "
-        "needs its key, if it has one."
+        description="collective: what spores share. private: what never leaves this spore; needs "
+        "its key, if it has one."
     ),
 ]
 MemoryLimit = Annotated[int, Field(description="Memories at most.", ge=1, le=MEMORIES_MAX)]
@@ -134,9 +134,8 @@ class Tools:
         """
         if layer == "private":
             self._demand_key(ctx, "the private layer")
-        found = self._operations.recall(
-            query, limit=top_k, scope="shared" if layer == "collective" else None
-        )
+        scope: Scope = "private" if layer == "private" else "shared"
+        found = self._operations.recall(query, limit=top_k, scope=scope)
         note = "" if found.complete else "The spore is starting: not all is searchable yet."
         return _found(found.results, found.searched, note=note, max_tokens=max_tokens)
 

@@ -129,7 +129,6 @@ async def remember(
 async def recall(
     request: Request,
     parts: TheParts,
-    may_see_private: MaySeePrivate,
     q: Annotated[str, Query(description="What to look for.", examples=["tides"])],
     k: Annotated[int, Query(ge=1, le=RESULTS_MAX, description="How many results at most.")] = 10,
     kind: Annotated[str | None, Query(description="Only memories of this kind.")] = None,
@@ -147,14 +146,9 @@ async def recall(
     """
     if scope == "private":
         parts.access.check_write(request.headers)
-    return parts.operations.recall(
-        q,
-        limit=k,
-        kind=kind,
-        author=author,
-        tag=tag,
-        scope=scope if may_see_private else "shared",
-    )
+    elif not parts.access.may_write(request.headers):
+        scope = "shared"
+    return parts.operations.recall(q, limit=k, kind=kind, author=author, tag=tag, scope=scope)
 
 
 @reads.get("/api/memory", tags=["Memory"])

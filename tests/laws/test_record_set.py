@@ -27,6 +27,7 @@ from synapse.core.memory.record_set import (
 )
 from tests.laws.strategies import ALICE, BOB, EARLY_MS, HAND, LATE_MS, STRAY, offers, signed
 from tests.making import START_MS, memory_chain, memory_record, record
+from tests.unit.core.nodes import Table
 
 AS_ALICE, AS_BOB, HAND_OF_ALICE, STRAY_OF_ALICE, HAND_OF_BOB = range(5)
 
@@ -189,9 +190,9 @@ def test_a_set_restored_from_its_log_is_the_set_that_wrote_it(offered: list[Reco
     assert restored.counts_by_kind == spore.records.counts_by_kind
     assert restored.equivocations == spore.records.equivocations
     assert actual[2:] == expected[2:]
-    assert all(
-        restored.admit(one, now_ms=LATE_MS).status is Admission.KNOWN for one in log
-    ), "and knows what it holds"
+    assert all(restored.admit(one, now_ms=LATE_MS).status is Admission.KNOWN for one in log), (
+        "and knows what it holds"
+    )
 
 
 # Waiting
@@ -219,9 +220,7 @@ def test_an_early_record_that_comes_again_when_it_is_due_is_counted_once() -> No
 
 def test_a_writer_waits_for_its_operators_certificate() -> None:
     spore = Spore.new()
-    of_hand, of_stray = (
-        signed(MEMORY, author, 1, 1) for author in (HAND_OF_ALICE, STRAY_OF_ALICE)
-    )
+    of_hand, of_stray = (signed(MEMORY, author, 1, 1) for author in (HAND_OF_ALICE, STRAY_OF_ALICE))
     self_made = signed(CERTIFICATE, HAND_OF_ALICE, 1, 2, refs=(HAND.key,))
     of_another = signed(CERTIFICATE, AS_BOB, 1, 1, refs=(HAND.key,))
     for one in (of_hand, of_stray, self_made):
@@ -390,3 +389,32 @@ def test_both_records_of_an_equivocating_pair_enter_and_are_evidence() -> None:
         spore.offer(honest, *order, *order)
         assert set(spore.kept()) == {one.id for one in (honest, *pair)}
         assert spore.records.equivocations == {BOB.key: 1}
+
+
+# What the ledger makes of it. Strict: whoever mends `core/ledger.py` takes the marks off.
+
+
+def body_on_disk(node: Table, held: Record) -> bytes | None:
+    [found] = node.log.read((held.id,))
+    return found.body
+
+
+@pytest.mark.xfail(strict=True, reason="Ledger.due drops what the retractions it lets in erase")
+def test_a_retraction_that_was_early_erases_the_body_on_disk_when_it_is_due() -> None:
+    node, whole = Table(), signed(MEMORY, AS_BOB, 1, 1)
+    dots = (dot_text(whole.header.dot),)
+    node.hear_records(
+        whole, signed(RETRACTION, AS_BOB, 1, 2, dots=dots, refs=(whole.id,), early=True)
+    )
+    node.wait(LATE_MS - START_MS)
+    assert body_on_disk(node, whole) is None
+
+
+@pytest.mark.xfail(strict=True, reason="Ledger._entered erases whatever kind a retraction names")
+def test_a_retraction_that_is_taken_back_keeps_its_body_on_disk() -> None:
+    node, whole = Table(), signed(MEMORY, AS_BOB, 1, 1)
+    retraction = taking_back(whole, author=AS_BOB)
+    for one in (whole, retraction, taking_back(retraction, author=AS_BOB, seq=3)):
+        node.hear_records(one)
+    assert body_on_disk(node, whole) is None
+    assert body_on_disk(node, retraction) is not None, "or no joiner would ever let it in"

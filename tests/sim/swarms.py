@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from synapse.core.memory.record import MEMORY
 from synapse.core.node import Node
 from synapse.sim import checkers
 from synapse.sim.host import Host
@@ -55,6 +56,5 @@ class Swarm:
 
 def texts(host: Host) -> set[str]:
     """The shared memories on a host's disk."""
-    return {
-        str(record.content()["text"]) for record in host.disk.records() if record.kind == "memory"
-    }
+    memories = [record for record in host.disk.records() if record.kind == MEMORY and record.body]
+    return {str(record.content()["text"]) for record in memories}

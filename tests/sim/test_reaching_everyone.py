@@ -87,6 +87,41 @@ def test_a_link_that_works_one_way_only_hides_nothing() -> None:
     assert texts(one) == texts(two) == {"from one", "from two"}
 
 
+@pytest.mark.promise("convergent")
+def test_records_from_a_clock_an_hour_ahead_wait_until_they_are_due() -> None:
+    swarm = Swarm()
+    hosts = swarm.add(4)
+    hosts[0].skew_ms = 60 * MINUTE_MS
+    swarm.wait(MINUTE_MS)
+    for number in range(20):
+        swarm.simulator.remember(hosts[0], f"memory {number}")
+        swarm.wait(1_000)
+    swarm.simulator.take_back(hosts[0])
+    assert texts(hosts[1]) == set()
+    assert swarm.exchanges_in(MINUTE_MS) < 4 * 12 * 10, "nobody offers them without pause"
+    swarm.wait(60 * MINUTE_MS)
+    assert len(texts(hosts[1])) == 19
+    assert swarm.problems() == []
+
+
+@pytest.mark.promise("never_forgets")
+def test_what_is_taken_back_is_erased_everywhere_and_stays_so() -> None:
+    swarm = Swarm()
+    hosts = swarm.add(4)
+    swarm.wait(10_000)
+    swarm.simulator.remember(hosts[0], "said too much")
+    swarm.wait(5_000)
+    away = hosts[3]
+    away.crash()
+    swarm.simulator.take_back(hosts[0])
+    swarm.wait(5_000)
+    away.start()
+    swarm.wait(MINUTE_MS)
+    assert all(texts(host) == set() for host in hosts)
+    assert len(away.disk) == 6  # four descriptions, the memory's header, the retraction
+    assert swarm.problems() == []
+
+
 @pytest.mark.promise("authored")
 def test_a_byte_that_flips_on_the_way_is_refused_and_counted() -> None:
     swarm = Swarm(conditions=Conditions(corruption=0.2))

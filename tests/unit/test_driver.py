@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from typing import Any
 
 import pytest
@@ -284,7 +284,8 @@ def test_mailboxes_of_peers_that_never_come_are_dropped() -> None:
 
 
 async def test_an_outbox_joins_what_is_pushed_while_a_peer_is_slow() -> None:
-    near, gate, heard = Neighbourhood(), asyncio.Event(), []  # type: ignore[var-annotated]
+    near, gate = Neighbourhood(), asyncio.Event()
+    heard: list[list[Push]] = []
 
     async def listen(peer: bytes, messages: Any) -> list[Message]:
         heard.append([one for one in messages if isinstance(one, Push)])
@@ -375,7 +376,7 @@ class SlowIndex(ScanIndex):
         super().__init__()
         self._log = log
 
-    def add(self, memories: Any) -> None:
+    def add(self, memories: Sequence[Memory]) -> None:
         assert self._log.gate.wait(10)
         super().add(memories)
 
@@ -418,7 +419,7 @@ async def test_what_was_erased_while_the_index_was_filled_is_not_found() -> None
 class BrokenIndex(ScanIndex):
     """Cannot take anything in."""
 
-    def add(self, memories: list[Memory]) -> None:  # type: ignore[override]
+    def add(self, memories: Sequence[Memory]) -> None:
         raise RuntimeError("the index is broken")
 
 

@@ -231,7 +231,7 @@ class Record:
         if self.body is None:
             return {}
         try:
-            fields = decode_cbor(self.body, depth_max=DEPTH_MAX)
+            fields = decode_canonical(self.body, depth_max=DEPTH_MAX)
         except RecordError:
             return {}
         if not isinstance(fields, dict) or not all(isinstance(key, str) for key in fields):
@@ -262,7 +262,10 @@ def body_hash(body: bytes) -> bytes:
 
 
 def decode_cbor(data: bytes, *, depth_max: int) -> Any:
-    """Decode bytes a stranger wrote. Raises RecordError, never anything else."""
+    """Decode bytes a stranger wrote. Raises RecordError, never anything else.
+
+    What follows the first value is ignored.
+    """
     try:
         return cbor2.loads(
             data,
@@ -274,6 +277,15 @@ def decode_cbor(data: bytes, *, depth_max: int) -> Any:
         )
     except (cbor2.CBORDecodeError, ValueError, OverflowError, MemoryError) as error:
         raise RecordError("not_canonical", f"not the CBOR we accept: {error}") from None
+
+
+def decode_canonical(data: bytes, *, depth_max: int) -> Any:
+    """The same for bytes that must be deterministic CBOR and nothing after it, so that every
+    implementation reads the same or nothing."""
+    value = decode_cbor(data, depth_max=depth_max)
+    if cbor2.dumps(value, canonical=True) != data:
+        raise RecordError("not_canonical", "that is not deterministic CBOR")
+    return value
 
 
 class _NoTags(dict[int, Any]):

@@ -159,7 +159,7 @@ def test_what_describes_no_other_spore_is_ignored(nonsense: Record) -> None:
 @pytest.mark.promise("hostile_text")
 def test_nonsense_in_a_description_is_read_as_nothing() -> None:
     peers = table()
-    wild = says(2, name="n" * 999, url=7, software=[1], families=["a" * 999, 7, None, *"b" * 99])  # type: ignore[arg-type]
+    wild = says(2, name="n" * 999, url=7, software=[1], families=["a" * 999, 7, None, *"b" * 99])  # type: ignore[arg-type]  # nonsense on purpose
     said = described(peers, wild).said
     assert (len(said.name), said.url, said.software) == (64, None, "")
     assert len(said.families) == 32 - 2
