@@ -12,7 +12,7 @@ from random import Random
 
 from synapse.core.membership.peer_table import PeerTable
 from synapse.core.memory.record import NODE, RETRACTION, Draft, Identity, Record
-from synapse.core.memory.record_set import Admission, RecordSet, dot_text
+from synapse.core.memory.record_set import Admission, RecordSet
 from synapse.core.memory.writer_log import WriterLog
 from synapse.core.messages import Push, Supply
 from synapse.core.reasoning.task import TaskBook
@@ -59,44 +59,38 @@ class Ledger:
         """
         record = self._log.write(draft, now_ms=now_ms)
         self.records.restore((record,))
-        return self._entered([record], draft.refs if draft.kind == RETRACTION else ())
+        return self._entered([record])
 
     def take_in(self, message: Push | Supply, *, now_ms: int) -> Entered:
         """Offer a peer's records; what is parked or refused stays out, the rest enters."""
         self.refused.update(message.refused)
         entered: list[Record] = []
-        erased: list[bytes] = []
         known = 0
         for record in message.records:
             admitted = self.records.admit(record, now_ms=now_ms)
             entered += admitted.records
-            erased += admitted.erased
             known += admitted.status is Admission.KNOWN
             if admitted.records:
                 self._log.clock.observe(record.header.hlc, now_ms=now_ms)
             elif admitted.status is Admission.BAD_RETRACTION:
                 self.refused[admitted.status] += 1
-        return self._entered(entered, erased, known=known)
+        return self._entered(entered, known=known)
 
     def due(self, *, now_ms: int) -> Entered:
         """Let in what was early and is due."""
-        return self._entered(self.records.due(now_ms=now_ms), ())
+        return self._entered(self.records.due(now_ms=now_ms))
 
-    def _entered(
-        self, records: Sequence[Record], erased: Sequence[bytes], *, known: int = 0
-    ) -> Entered:
+    def _entered(self, records: Sequence[Record], *, known: int = 0) -> Entered:
         # A retraction may have come in the same message as the record it takes back.
         kept = tuple(self.records.current(record) for record in records)
         for record in kept:
             self._fold(record)
-        taken_back = [
-            record
-            for record in self._read(erased)
-            if self.records.retractions.covers(record.header.operator, dot_text(record.header.dot))
-        ]
+        named = [ref for one in records if one.kind == RETRACTION for ref in one.header.refs]
+        # An author may name anything; only what its retraction covers is taken back.
+        taken_back = [one for one in self._read(named) if self.records.current(one).body is None]
         for record in taken_back:
             self.tasks.withdraw(record)
-        return Entered(kept, tuple(record.id for record in taken_back), known)
+        return Entered(kept, tuple(one.id for one in taken_back), known)
 
     def _fold(self, record: Record) -> None:
         self.tasks.absorb(record)

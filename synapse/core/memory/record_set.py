@@ -45,7 +45,6 @@ class Admitted:
 
     status: Admission
     records: tuple[Record, ...] = ()
-    erased: tuple[bytes, ...] = ()  # ids whose bodies are to be dropped from the disk
 
 
 def dot_text(dot: Dot) -> str:
@@ -128,13 +127,10 @@ class RecordSet:
             self._parked.put(record, _awaited(record, status))
             return Admitted(status)
         entered = [self._enter(record)]
-        erased = list(record.header.refs) if record.kind == RETRACTION else []
         for key in _lets_in(record):
             for waiting in self._parked.waiting_for(key):
-                admitted = self.admit(waiting, now_ms=now_ms)
-                entered += admitted.records
-                erased += admitted.erased
-        return Admitted(Admission.NEW, tuple(entered), tuple(erased))
+                entered += self.admit(waiting, now_ms=now_ms).records
+        return Admitted(Admission.NEW, tuple(entered))
 
     def due(self, *, now_ms: int) -> tuple[Record, ...]:
         """Let in what was parked for its time and is due now."""
