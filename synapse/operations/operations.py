@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -60,7 +60,7 @@ QUERY_BYTES_MAX: Final = 8_192  # a long paragraph; more words than that do not 
 RESULTS_MAX: Final = 100
 PAGE_MAX: Final = 200
 
-_TASK_CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9a-f]{64})")
+_TASK_CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,5})")
 
 Tell = Callable[[Notice], Awaitable[None]]
 
@@ -244,9 +244,7 @@ class Operations:
     def tasks(self, *, limit: int = 20, cursor: str | None = None) -> TaskList:
         """Tasks, newest first. Raises Refused for a bad cursor."""
         everything = list(self._node.ledger.tasks)
-        start = 0
-        if cursor is not None:
-            start = bisect_right(everything, _last_task(cursor), key=_newest_first)
+        start = _start(everything, cursor) if cursor is not None else 0
         size = max(1, min(limit, PAGE_MAX))
         page = everything[start : start + size]
         return TaskList(
@@ -257,9 +255,7 @@ class Operations:
                 for task in page
             ],
             total=len(self._node.ledger.tasks),
-            cursor=f"{page[-1].created_ms}-{page[-1].id.hex()}"
-            if start + size < len(everything)
-            else None,
+            cursor=_cursor(everything, start + size) if start + size < len(everything) else None,
         )
 
     def convergence(self) -> Convergence:
@@ -385,16 +381,24 @@ def _private_label(text: str) -> str:
     return label
 
 
-def _newest_first(task: Task) -> tuple[int, bytes]:
-    return (-task.created_ms, task.id)
+# A page of tasks ends at a time, and after so many of the tasks of that time, so that tasks which
+# come meanwhile move nothing.
 
 
-def _last_task(cursor: str) -> tuple[int, bytes]:
-    """The place in the list of tasks where a page ended: new tasks do not move it."""
+def _cursor(newest_first: Sequence[Task], shown: int) -> str:
+    last_ms = newest_first[shown - 1].created_ms
+    return f"{last_ms}-{shown - bisect_left(newest_first, -last_ms, key=_age)}"
+
+
+def _start(newest_first: Sequence[Task], cursor: str) -> int:
     found = _TASK_CURSOR.fullmatch(cursor)
     if found is None:
         raise Refused("cursor", "that cursor is not one this spore gave out")
-    return (-int(found[1]), bytes.fromhex(found[2]))
+    return bisect_left(newest_first, -int(found[1]), key=_age) + int(found[2])
+
+
+def _age(task: Task) -> int:
+    return -task.created_ms
 
 
 def _position(cursor: str | None) -> int | None:

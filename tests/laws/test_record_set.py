@@ -398,7 +398,7 @@ def test_both_records_of_an_equivocating_pair_enter_and_are_evidence() -> None:
         assert spore.records.equivocations == {BOB.key: 1}
 
 
-# What the ledger makes of it. Strict: whoever mends `core/ledger.py` takes the marks off.
+# What a node makes of it
 
 
 def body_on_disk(node: Table, held: Record) -> bytes | None:

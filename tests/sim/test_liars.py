@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from synapse.core.node import FOLLOW_UPS_MAX
+from synapse.core.gossip import FOLLOW_UPS_MAX
 from synapse.sim.liars import LIARS, Echo, Equivocator, Forger, Liar, Replayer
 from tests.sim.swarms import MINUTE_MS, Swarm, texts
 

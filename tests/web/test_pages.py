@@ -16,7 +16,7 @@ from synapse.core.errors import ProviderError
 from synapse.core.reasoning.phases import NEXT_MOVE
 from synapse.replies import Health, TaskStatus
 from synapse.web import views
-from synapse.web.views import STATES, STATUSES, STOP_REASONS, ago, lasted
+from synapse.web.views import STATES, STATUSES, STOP_REASONS, ago
 from tests.making import made_up_id
 from tests.spores import URL, Spore, running_spore
 from tests.web.conftest import KEY

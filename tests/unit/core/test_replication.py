@@ -8,6 +8,7 @@ import pytest
 
 from synapse.core import events
 from synapse.core.clock import Timestamp
+from synapse.core.gossip import FOLLOW_UPS_MAX
 from synapse.core.memory.record import NODE
 from synapse.core.messages import (
     PROTOCOL,
@@ -22,7 +23,6 @@ from synapse.core.messages import (
     TableRow,
     Want,
 )
-from synapse.core.node import FOLLOW_UPS_MAX
 from synapse.core.replication.push import LINKS_MAX, LINKS_MIN, NEWS_MS, EagerPush
 from synapse.core.text import SharedText
 from tests.making import START_MS, identity, made_up_id, memory_record, record
