@@ -5,18 +5,22 @@ The dumb twin of a comparison is the union of two sets.
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import reduce
 from random import Random
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from synapse.core.clock import Timestamp
 from synapse.core.codec import EXCHANGE_BYTES_MAX, decode, encode, sendable
 from synapse.core.memory.id_index import KEY_BYTES, IdIndex
-from synapse.core.memory.record import MEMORY, RETRACTION, Record
-from synapse.core.memory.record_set import dot_text
+from synapse.core.memory.record import RETRACTION, Record
+from synapse.core.memory.record_set import RecordSet, dot_text
 from synapse.core.messages import (
     IDS_MAX,
     RANGES_MAX,
@@ -29,8 +33,8 @@ from synapse.core.messages import (
     Table,
     Want,
 )
-from synapse.core.memory.record_set import RecordSet
 from synapse.core.replication.anti_entropy import OPERATORS_A_ROUND, AntiEntropy
+from synapse.core.replication.push import EagerPush
 from synapse.core.replication.reconciliation import LIST_MAX, SPLIT, opening, respond
 from tests.making import START_MS, identity, made_up_id, memory_chain, record
 
@@ -135,33 +139,294 @@ def test_two_sets_become_their_union(pair: tuple[list[bytes], list[bytes]]) -> N
     one, other = indexed(mine), indexed(theirs)
     cost = reconcile(one, other)
     assert keys_of(one) == keys_of(other) == sorted({*mine, *theirs})
-    assert cost.comparisons <= 7
-    assert cost.messages_max <= 5
+    assert cost.comparisons <= 3
+    assert cost.messages_max <= messages_max(len(one))
+
+
+def messages_max(keys: int) -> int:
+    """Either side's count falls to a sixteenth with each range it splits."""
+    return 1 + 2 * math.ceil(math.log(max(keys, LIST_MAX) / LIST_MAX, SPLIT) + 1)
 
 
 THOUSANDS = [key(START_MS + number // 3, number) for number in range(20_000)]
+LACKING_ONE = THOUSANDS[:7777] + THOUSANDS[7778:]
 
 
 @pytest.mark.promise("convergent")
 @pytest.mark.parametrize(
-    ("mine", "theirs", "comparisons", "messages", "kilobytes"),
+    ("mine", "theirs", "cost"),
     [
-        pytest.param(THOUSANDS, THOUSANDS, 0, 0, 0, id="equal"),
-        pytest.param(THOUSANDS[:7777] + THOUSANDS[7778:], THOUSANDS, 1, 4, 3, id="one"),
-        pytest.param(THOUSANDS[:-10], THOUSANDS, 1, 4, 3, id="the newest ten"),
-        pytest.param(THOUSANDS[:-3000], THOUSANDS, 4, 4, 60, id="the newest three thousand"),
-        pytest.param([], THOUSANDS[:5000], 5, 2, 1, id="everything"),
-        pytest.param(THOUSANDS[:10_000], THOUSANDS[10_000:], 20, 4, 999, id="nothing in common"),
-        pytest.param(THOUSANDS[1::2], THOUSANDS[::2], 40, 4, 999, id="every second one"),
+        pytest.param(THOUSANDS, THOUSANDS, Cost(0, 0, 0), id="equal"),
+        pytest.param(LACKING_ONE, THOUSANDS, Cost(1, 4, 3_000), id="one"),
+        pytest.param(THOUSANDS[:-10], THOUSANDS, Cost(1, 4, 4_000), id="the newest ten"),
+        pytest.param(THOUSANDS[:-3_000], THOUSANDS, Cost(3, 5, 15_000), id="the newest 3,000"),
+        pytest.param([], THOUSANDS[:5_000], Cost(5, 5, 15_000), id="everything"),
+        pytest.param(
+            THOUSANDS[:10_000], THOUSANDS[10_000:], Cost(8, 7, 60_000), id="nothing in common"
+        ),
+        pytest.param(THOUSANDS[1::2], THOUSANDS[::2], Cost(13, 4, 600_000), id="every second"),
     ],
 )
-def test_thousands_of_keys_are_compared_in_few_messages(
-    mine: list[bytes], theirs: list[bytes], comparisons: int, messages: int, kilobytes: int
+def test_thousands_of_keys_are_compared_at_little_cost(
+    mine: list[bytes], theirs: list[bytes], cost: Cost
 ) -> None:
     one, other = indexed(mine), indexed(theirs)
-    cost = reconcile(one, other)
-    print(cost)
+    actual = reconcile(one, other)
     assert keys_of(one) == keys_of(other) == sorted({*mine, *theirs})
-    assert cost.comparisons <= comparisons
-    assert cost.messages_max <= messages
-    assert cost.bytes <= kilobytes * 1_000
+    assert actual.comparisons <= cost.comparisons
+    assert actual.messages_max <= cost.messages_max
+    assert actual.bytes <= cost.bytes
+
+
+# Hostile ranges
+
+
+class Watched(IdIndex):
+    """An index that counts the keys someone made it walk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.walked = 0
+
+    def keys(self, start: int, stop: int) -> Iterator[bytes]:
+        for one in super().keys(start, stop):
+            self.walked += 1
+            yield one
+
+
+WATCHED = Watched()
+for some in THOUSANDS:
+    WATCHED.add(some)
+
+
+@st.composite
+def hostile_ranges(draw: st.DrawFn) -> tuple[Range, ...]:
+    """Ranges that no honest index gives: bounds and payloads of all kinds, in any order."""
+    bounds = st.one_of(
+        st.sampled_from(THOUSANDS),
+        st.sampled_from(THOUSANDS).map(lambda one: one[:9]),
+        st.binary(max_size=KEY_BYTES),
+        st.just(START_MS.to_bytes(8, "big")),
+    )
+    ids = st.one_of(
+        st.just(()),
+        st.integers(0, 25_000).map(lambda number: (made_up_id(number),)),
+        st.integers(0, 400).map(lambda count: tuple(one[8:] for one in THOUSANDS[:count])),
+        st.integers(30_000, 30_400).map(lambda end: tuple(map(made_up_id, range(30_000, end)))),
+    )
+    payloads = st.one_of(
+        ids.map(lambda some: {"ids": some}),
+        st.binary(min_size=16, max_size=16).map(lambda some: {"fingerprint": some}),
+        st.just({}),
+    )
+    uppers = draw(st.lists(bounds, max_size=20))
+    if draw(st.booleans()):
+        uppers.sort()
+    return tuple(Range(upper, **draw(payloads)) for upper in uppers)
+
+
+def bounded(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
+    """The answer to any ranges at all, and that it cost no more than it may."""
+    WATCHED.walked = 0
+    step = respond(WATCHED, ranges)
+    listed = sum(len(one.ids or ()) for one in ranges)
+    assert WATCHED.walked <= IDS_MAX + 2 * listed + LIST_MAX * RANGES_MAX
+    assert len(step.ranges) < RANGES_MAX
+    assert len(step.wanted) <= IDS_MAX
+    assert len(step.surplus) <= IDS_MAX
+    return step.ranges
+
+
+EMPTY_LISTS = tuple(Range(one, ids=()) for one in THOUSANDS[:: len(THOUSANDS) // RANGES_MAX + 1])
+MADE_UP = tuple(made_up_id(number) for number in range(30_000, 30_000 + IDS_MAX))
+
+
+@pytest.mark.promise("bounded")
+@given(hostile_ranges())
+@example((Range(b"", ids=()),))
+@example(EMPTY_LISTS)
+@example((Range(b"", ids=MADE_UP),))
+@example((Range(b"", ids=MADE_UP),) * RANGES_MAX)
+@example(tuple(Range(one.upper, fingerprint=bytes(16)) for one in EMPTY_LISTS))
+def test_no_ranges_make_us_walk_far_or_say_much(ranges: tuple[Range, ...]) -> None:
+    reply = bounded(ranges)
+    uppers = [one.upper for one in ranges]
+    if all(uppers[:-1]) and uppers[:-1] == sorted(set(uppers[:-1])):
+        sent(reply)
+
+
+def test_a_list_of_made_up_ids_makes_us_ask_for_nothing_in_a_range_we_did_not_walk() -> None:
+    step = respond(WATCHED, (Range(b"", ids=MADE_UP),))
+    assert step.wanted == ()
+    assert len(step.surplus) == IDS_MAX, "what it does not list it seems to lack"
+
+
+def test_a_peer_that_lists_nothing_is_given_as_much_as_fits_and_no_more() -> None:
+    step = respond(WATCHED, EMPTY_LISTS)
+    assert step.surplus == tuple(one[8:] for one in THOUSANDS[:IDS_MAX])
+
+
+@pytest.mark.promise("bounded")
+def test_ids_crafted_to_cancel_out_still_change_the_fingerprint() -> None:
+    """With XOR, these two sets of equal size would look the same for ever."""
+    left, right = cancelling([made_up_id(number) for number in range(90_000, 90_258)])
+    assert len(left) == len(right) > 0
+    assert xor(left) == xor(right)
+    both = THOUSANDS[:1_000]
+    one, other = (
+        indexed([*both, *(START_MS.to_bytes(8, "big") + made for made in some)])
+        for some in (left, right)
+    )
+    assert one.fingerprint(0, len(one)) != other.fingerprint(0, len(other))
+    reconcile(one, other)
+    assert len(one) == len(both) + len(left) + len(right)
+
+
+def xor(ids: Iterable[bytes]) -> int:
+    return reduce(operator.xor, (int.from_bytes(one) for one in ids), 0)
+
+
+def cancelling(ids: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Two sets of as many of these ids with equal XOR: Gaussian elimination over their 256 bits
+    and one more that is always set, so that an even number of them cancels out."""
+    basis: dict[int, tuple[int, int]] = {}
+    for number, one in enumerate(ids):
+        vector, used = int.from_bytes(one) << 1 | 1, 1 << number
+        while vector and (known := basis.get(vector.bit_length())):
+            vector, used = vector ^ known[0], used ^ known[1]
+        if not vector:
+            chosen = [other for at, other in enumerate(ids) if used >> at & 1]
+            return chosen[::2], chosen[1::2]
+        basis[vector.bit_length()] = (vector, used)
+    raise AssertionError("258 vectors of 257 bits depend on each other")
+
+
+# Two spores
+
+
+class Spore:
+    """A record set with its log, and what `core/node` makes of a comparison's messages."""
+
+    def __init__(self, *records: Record, now_ms: int = START_MS + 1_000_000) -> None:
+        self.records = RecordSet()
+        self.now_ms = now_ms
+        self._log: dict[bytes, Record] = {}
+        self.anti_entropy = AntiEntropy(self.records, self._read)
+        self._push = EagerPush(self._read, Random(1))
+        self._take_in(records)
+
+    def hear(self, message: Message, *, driving: bool) -> list[Message]:
+        match message:
+            case Summary():
+                return self.anti_entropy.on_summary(OPERATOR, message, driving=driving)
+            case Table():
+                return self.anti_entropy.on_table(message, driving=driving)
+            case Ranges():
+                return self.anti_entropy.on_ranges(message)
+            case Want():
+                return self._push.on_want(OPERATOR, message)
+            case Supply(records):
+                self._take_in(records)
+        return []
+
+    def _take_in(self, records: Iterable[Record]) -> None:
+        for offered in records:
+            for one in self.records.admit(offered, now_ms=self.now_ms).records:
+                self._log[one.id] = one
+
+    def _read(self, ids: Iterable[bytes]) -> list[Record]:
+        held = [self._log[one] for one in ids if one in self._log]
+        return [self.records.current(one) for one in held]
+
+
+def exchanges(driver: Spore, answerer: Spore) -> int:
+    """One comparison; how many requests it took."""
+    requests = 0
+    request: list[Message] = [driver.anti_entropy.summary()]
+    while request:
+        requests += 1
+        reply = [said for one in carried(request) for said in answerer.hear(one, driving=False)]
+        request = [said for one in carried(reply) for said in driver.hear(one, driving=True)]
+    return requests
+
+
+def carried(messages: list[Message]) -> list[Message]:
+    now, later = sendable(messages)
+    assert not later
+    return decode(encode(now))
+
+
+def synchronise(driver: Spore, answerer: Spore, *, comparisons_max: int) -> None:
+    for _ in range(comparisons_max):
+        if driver.records.fingerprint() == answerer.records.fingerprint():
+            return
+        exchanges(driver, answerer)
+    assert driver.records.fingerprint() == answerer.records.fingerprint()
+
+
+def memories_of(*numbers: int, count: int = 1) -> list[Record]:
+    return [one for n in numbers for one in memory_chain(count, writer=identity(n))]
+
+
+@pytest.mark.promise("convergent")
+@pytest.mark.parametrize(
+    ("mine", "theirs"),
+    [(0, 0), (0, 1), (1, 0), (2_000, 0), (0, 2_000), (1_300, 2_000)],
+    ids=str,
+)
+def test_two_spores_end_with_the_same_records(mine: int, theirs: int) -> None:
+    chain = memories_of(1, count=2_000)
+    driver = Spore(*chain[:mine], *memories_of(2, count=50))
+    answerer = Spore(*chain[:theirs][::-1], *memories_of(3, count=50))
+    synchronise(driver, answerer, comparisons_max=3)
+    assert len(driver.records) == max(mine, theirs) + 100
+
+
+def test_equal_spores_exchange_one_message_each() -> None:
+    records = memories_of(1, 2, 3, count=3)
+    assert exchanges(Spore(*records), Spore(*records[::-1])) == 1
+
+
+def test_more_operators_than_a_table_has_rows_are_compared_page_by_page() -> None:
+    records = memories_of(*range(1, ROWS_MAX + 10))
+    records.sort(key=lambda one: one.header.operator)
+    driver, answerer = Spore(*records[:-1]), Spore(*records[1:])
+    synchronise(driver, answerer, comparisons_max=2)
+    assert len(driver.records) == len(records)
+
+
+def erased(count: int, *, number: int) -> list[Record]:
+    """So many memories, and the retractions that took them back later."""
+    chain = memories_of(number, count=count)
+    taken_back = [
+        record(
+            {"dots": [dot_text(one.header.dot) for one in chain[at : at + 8]]},
+            kind=RETRACTION,
+            writer=identity(number),
+            seq=count + 1 + at // 8,
+            refs=[one.id for one in chain[at : at + 8]],
+        )
+        for at in range(0, count, 8)
+    ]
+    return [*chain, *taken_back]
+
+
+@pytest.mark.promise("convergent")
+def test_a_joiner_gets_past_any_number_of_erased_records() -> None:
+    """Their headers enter only with their retractions, which are younger."""
+    answerer = Spore(*erased(IDS_MAX + 100, number=1))
+    synchronise(Spore(), answerer, comparisons_max=4)
+
+
+@pytest.mark.promise("convergent")
+def test_operators_that_cannot_become_equal_do_not_keep_others_from_it() -> None:
+    ahead = [
+        record({"text": "tomorrow"}, writer=identity(n), hlc=Timestamp(START_MS + 10_000_000, 0))
+        for n in range(1, 3 * OPERATORS_A_ROUND)
+    ]
+    late = max(memories_of(*range(100, 120)), key=lambda one: one.header.operator)
+    driver = Spore()
+    answerer = Spore(*ahead, late, now_ms=START_MS + 20_000_000)
+    for _ in range(4):
+        exchanges(driver, answerer)
+    assert late in driver.records

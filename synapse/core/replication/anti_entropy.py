@@ -59,6 +59,7 @@ class AntiEntropy:
         self._records = records
         self._read = read
         self._comparison: _Comparison | None = None
+        self._turn = b""  # the operator compared last
 
     def summary(self) -> Summary:
         """The heartbeat."""
@@ -90,13 +91,13 @@ class AntiEntropy:
             if operator not in theirs
             or theirs[operator].fingerprint != self._records.row_fingerprint(operator)
         ]
-        replies: list[Message] = [
-            Ranges(operator, opening(self._records.index(operator)))
-            for operator in different[:OPERATORS_A_ROUND]
-        ]
-        if not different and not table.complete:
-            replies.append(Table(last, (), complete=False))  # asks for the rows that follow
-        return replies
+        # Some may differ for long, a peer's clock being ahead: the others get their turn first.
+        next_ones = [operator for operator in different if operator > self._turn]
+        if not next_ones and not table.complete:
+            return [Table(last, (), complete=False)]  # asks for the rows that follow
+        chosen = (next_ones or different)[:OPERATORS_A_ROUND]
+        self._turn = chosen[-1] if next_ones else b""
+        return [Ranges(operator, opening(self._records.index(operator))) for operator in chosen]
 
     def on_ranges(self, message: Ranges) -> list[Message]:
         """One step of reconciling one operator's records."""
@@ -120,8 +121,21 @@ class AntiEntropy:
         return comparison.moved >= CATCH_UP_RECORDS
 
     def supply(self, ids: Sequence[bytes]) -> Supply:
-        """As many of these records as one message holds."""
-        return Supply(fitting(self._read(ids)))
+        """As many of these records as one message holds, each after those it cannot enter without:
+        they may stand far behind it, and what cannot enter is asked for again and again."""
+        records = self._read(ids)
+        grounds = self._read(self._grounds(records))
+        by_id = {one.id: one for one in [*self._read(self._grounds(grounds)), *grounds, *records]}
+        ordered: dict[bytes, Record] = {}
+        for record in records:
+            for ground in self._records.grounds(record):
+                ordered.update((one, by_id[one]) for one in self._grounds([by_id[ground]]))
+                ordered[ground] = by_id[ground]
+            ordered[record.id] = record
+        return Supply(fitting(ordered.values()))
+
+    def _grounds(self, records: Sequence[Record]) -> list[bytes]:
+        return list(dict.fromkeys(one for each in records for one in self._records.grounds(each)))
 
     def _begin(self, peer: bytes, theirs: bytes) -> None:
         before, ours = self._comparison, self._records.fingerprint()

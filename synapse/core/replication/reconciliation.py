@@ -76,9 +76,9 @@ def _compare(
     wanted: list[bytes],
     surplus: list[bytes],
 ) -> None:
-    # A listed id that is not ours could make us walk ten million keys: look at no more than a
-    # message can use, and call nothing missing from a range that was not walked to its end.
-    end = min(stop, start + IDS_MAX + len(theirs))
+    # Short lists over long ranges could make us walk ten million keys: look at no more than this
+    # answer can still use, and call nothing missing from a range that was not walked to its end.
+    end = min(stop, start + IDS_MAX - len(surplus) + len(theirs))
     missing = set(theirs)
     ours = []
     for key in index.keys(start, end):

@@ -22,7 +22,8 @@ def made_up(count: int, alphabet: str = ALPHANUMERIC) -> str:
 
 
 CREDENTIALS = {
-    "a private key": f"-----BEGIN RSA PRIVATE KEY-----\n{made_up(64)}\n-----END RSA PRIVATE KEY-----",
+    "a private key": "-----BEGIN RSA PRIVATE KEY-----\n"
+    f"{made_up(64)}\n{made_up(63)}\n-----END RSA PRIVATE KEY-----",
     "a bare private key": f"-----BEGIN PRIVATE KEY-----\n{made_up(64)}",
     "OpenAI": f"sk-{made_up(48)}",
     "OpenAI project": f"sk-proj-{made_up(40)}_{made_up(20)}",
