@@ -50,6 +50,7 @@ _DEPTH_MAX: Final = 8
 _ITEMS_MAX: Final = MESSAGES_MAX * 4 * (ROWS_MAX + 2)  # as many tables as may be, each of them full
 _KEY_BYTES_MAX: Final = 40
 _SIGNATURE_BYTES: Final = 64
+_FETCH_STEP: Final = 64  # of the largest records these are four messages
 _ITEM_BYTES_MAX: Final = 48  # of one key, id, bound or fingerprint with its length and array
 
 
@@ -99,6 +100,14 @@ def fitting(records: Iterable[Record]) -> tuple[Record, ...]:
             break
         chosen.append(record)
     return tuple(chosen)
+
+
+def fetched(
+    ids: Sequence[bytes], read: Callable[[Sequence[bytes]], Sequence[Record]]
+) -> tuple[Record, ...]:
+    """As many of these records as one message may carry, and hardly more read from the disk."""
+    steps = range(0, len(ids), _FETCH_STEP)
+    return fitting(one for at in steps for one in read(ids[at : at + _FETCH_STEP]))
 
 
 def sendable(messages: Iterable[Message]) -> tuple[list[Message], list[Message]]:

@@ -219,6 +219,7 @@ class Gossip:
         peer = self.peers.get(event.peer)
         if peer is not None:
             peer.health.heard(now_ms=now_ms)
+            peer.health.answered_ms = now_ms
         return self._poll_ended(event.peer) if event.polled else []
 
     def on_send_failed(self, event: events.SendFailed, now_ms: int) -> list[Effect]:

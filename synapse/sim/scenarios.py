@@ -196,13 +196,14 @@ def _report(
 
 
 def _spread_ms(hosts: Sequence[Host]) -> list[int]:
-    """From acknowledgement to the disk of each other host, sorted."""
+    """From acknowledgement to the disk of each other host that had begun by then, sorted."""
+    began_ms = [min(host.observed.durable.values()) for host in hosts]
     return sorted(
         host.observed.durable[record_id] - acknowledged_ms
         for author in hosts
         for record_id, acknowledged_ms in author.observed.acknowledged.items()
-        for host in hosts
-        if host is not author and record_id in host.observed.durable
+        for host, since_ms in zip(hosts, began_ms, strict=True)
+        if host is not author and since_ms <= acknowledged_ms and record_id in host.observed.durable
     )
 
 

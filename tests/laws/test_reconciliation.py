@@ -263,7 +263,7 @@ def test_a_list_of_made_up_ids_makes_us_ask_for_nothing_in_a_range_we_did_not_wa
 
 def test_a_peer_that_lists_nothing_is_given_as_much_as_fits_and_no_more() -> None:
     step = respond(WATCHED, EMPTY_LISTS)
-    assert step.surplus == tuple(one[8:] for one in THOUSANDS[:IDS_MAX])
+    assert step.surplus == tuple(one[8:] for one in keys_of(WATCHED)[:IDS_MAX])
 
 
 @pytest.mark.promise("bounded")

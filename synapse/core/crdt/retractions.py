@@ -24,6 +24,11 @@ class Retractions:
         dots = self._sets.get(operator)
         return dots is not None and dots.contains(dot)
 
+    def reasons(self, operator: bytes, dot: str) -> list[str]:
+        """The tags under which `operator` took this dot back, sorted."""
+        dots = self._sets.get(operator)
+        return sorted(dots.tags(dot)) if dots is not None else []
+
     def absorb(self, other: Retractions) -> None:
         """Merge another replica's retractions in place."""
         for operator, dots in other._sets.items():

@@ -32,6 +32,7 @@ class Health:
     """What our own exchanges say of one peer."""
 
     heard_ms: int = 0  # the last message from it
+    answered_ms: int = 0  # the last answer to a request of ours
     failures: int = 0  # in a row
     retry_ms: int = 0  # not dialled before
 
@@ -51,6 +52,11 @@ class Health:
         self.failures += 1
         delay_ms = BACKOFF_MS << min(self.failures - 1, 16)
         self.retry_ms = now_ms + min(delay_ms, CUT_OFF_MS_MAX if cut_off else BACKOFF_MS_MAX)
+
+    @property
+    def answers(self) -> bool:
+        """Whether our own requests reach it; one that cannot be dialled never shows that."""
+        return self.answered_ms > 0 and self.failures < FAILURES_MAX
 
     def state(self, *, now_ms: int, dialable: bool) -> State:
         """Alive, suspect or down."""

@@ -14,7 +14,6 @@ from random import Random
 from typing import Final
 from urllib.parse import urlsplit
 
-from synapse.core.crdt.observed_remove_set import ObservedRemoveSet
 from synapse.core.membership.failure_detector import Health, State
 from synapse.core.membership.handshake import Description, description
 from synapse.core.memory.record import Record
@@ -67,7 +66,6 @@ class PeerTable:
         self._rng = rng
         self._private_addresses = private_addresses
         self._peers: dict[bytes, Peer] = {}  # in the order of their keys
-        self._addresses = ObservedRemoveSet()
 
     def __iter__(self) -> Iterator[Peer]:
         """In the order of their keys."""
@@ -79,10 +77,6 @@ class PeerTable:
     def get(self, key: bytes) -> Peer | None:
         """The peer with this key."""
         return self._peers.get(key)
-
-    def addresses(self) -> list[str]:
-        """Every address that some description claims now, sorted."""
-        return [element.split(" ", 1)[1] for element in self._addresses.elements()]
 
     def add_seed(self, url: str) -> Seed:
         """Talk to whoever answers there."""
@@ -104,7 +98,6 @@ class PeerTable:
             self._peers = dict(sorted({**self._peers, peer.key: peer}.items()))
         elif said.said_at < peer.said.said_at:
             return None
-        self._claim(peer.said, said, tag=record.id.hex())
         group = network_group(said.url)
         crowded = group != peer.group and self._crowded(group)
         peer.said, peer.group = said, "" if crowded else group
@@ -177,14 +170,6 @@ class PeerTable:
         failing = [peer for peer in dialled if peer.health.failures]
         return 3 * len(failing) > len(dialled)
 
-    def _claim(self, old: Description, new: Description, *, tag: str) -> None:
-        """An observed-remove set of claims: a newer description replaces the older one's."""
-        if old.url is not None and old.url != new.url:
-            self._addresses.remove(f"{old.key.hex()} {old.url}")
-        element = f"{new.key.hex()} {new.url}"
-        if new.url is not None and element not in self._addresses:
-            self._addresses.add(element, tag=tag)
-
     def _room_for(self, said: Description) -> bool:
         if self._crowded(network_group(said.url)):
             return False
@@ -196,10 +181,10 @@ class PeerTable:
 
     def _evicted(self) -> bool:
         """Give up the stranger we have heard from least; whether there was one to give up."""
-        silent = [peer for peer in self if not peer.seed and not peer.health.heard_ms]
-        if not silent:
+        idle = [peer for peer in self if not peer.seed and not peer.health.answers]
+        if not idle:
             return False
-        del self._peers[silent[0].key]
+        del self._peers[min(idle, key=lambda peer: peer.health.heard_ms).key]
         return True
 
     def _may_dial(self, url: str) -> bool:

@@ -64,7 +64,7 @@ class RecordSet:
         self._indexes: dict[bytes, IdIndex] = {}
         self._row_fingerprints: dict[bytes, bytes] = {}  # until an operator's records change
         self._fingerprint: bytes | None = None  # of everything, likewise
-        self._certified: set[tuple[bytes, bytes]] = set()
+        self._certificates: dict[tuple[bytes, bytes], bytes] = {}  # ids, by operator and writer
         self._parked = _Parked()
 
     # What is held.
@@ -112,6 +112,18 @@ class RecordSet:
         """The record as it may be kept now: without its body once it was retracted."""
         return record.without_body() if self._retracted(record) else record
 
+    def grounds(self, record: Record) -> tuple[bytes, ...]:
+        """The ids of the records without which this one may enter nowhere: the certificate of its
+        writer, and the retraction of a body it no longer has."""
+        header = record.header
+        found = []
+        if header.writer != header.operator:
+            found.append(self._certificates[header.operator, header.writer])
+        if record.body is None:
+            reasons = self.retractions.reasons(header.operator, dot_text(header.dot))
+            found += [bytes.fromhex(tag) for tag in reasons[:1]]
+        return tuple(found)
+
     # Entry.
 
     def admit(self, record: Record, *, now_ms: int) -> Admitted:
@@ -153,7 +165,7 @@ class RecordSet:
         header = record.header
         if header.hlc.ms > now_ms + FUTURE_MS_MAX:
             return Admission.EARLY
-        certified = (header.operator, header.writer) in self._certified
+        certified = (header.operator, header.writer) in self._certificates
         if header.writer != header.operator and not certified:
             return Admission.UNCERTIFIED
         if record.kind == RETRACTION:
@@ -174,7 +186,8 @@ class RecordSet:
         if not self.frontier.add(f"{header.writer.hex()}/{header.epoch}", header.seq):
             self.equivocations[header.writer] = self.equivocations.get(header.writer, 0) + 1
         if header.kind == CERTIFICATE and header.operator == header.writer:
-            self._certified.update((header.operator, writer) for writer in header.refs)
+            for writer in header.refs:
+                self._certificates.setdefault((header.operator, writer), record.id)
         if header.kind == RETRACTION:
             for dot in retracted_dots(record):
                 self.retractions.add(header.operator, dot, tag=record.id.hex())

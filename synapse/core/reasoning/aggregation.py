@@ -3,13 +3,15 @@
     S(k) = sum over families v for k of  w_v / (1 + sum over other families u for k of rho)
     P(k) = exp(S_k / tau) / (1 + sum_j exp(S_j / tau))        the 1 is "none of these"
 
-A family votes once, however many spores serve it. Families err together, so each further
+A family votes once, however many spores serve it, and splits its vote when they disagree. Families
+err together, so each further
 supporter adds less. Sources and measurements: `docs/evidence.md`.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -67,9 +69,11 @@ def count(votes: Sequence[Vote], weight: Callable[[str], float]) -> Verdict:
     members: dict[int, list[int]] = {}
     for index, group in zip(spoken, grouping.groups, strict=True):
         members.setdefault(spoken[group], []).append(index)
+    families = {group: {votes[i].family for i in each} for group, each in members.items()}
+    answers = Counter(family for group in families.values() for family in group)
     scores = {
-        group: _score({votes[i].family for i in indices}, weight)
-        for group, indices in members.items()
+        group: _score(voting, lambda family: weight(family) / answers[family])
+        for group, voting in families.items()
     }
     total = 1 + sum(math.exp(score / TEMPERATURE) for score in scores.values())
     shares = sorted(
@@ -83,7 +87,7 @@ def count(votes: Sequence[Vote], weight: Callable[[str], float]) -> Verdict:
         weak=grouping.weak,
         shares=tuple(shares),
         members={group: tuple(indices) for group, indices in members.items()},
-        families=len({votes[i].family for i in spoken}),
+        families=len(answers),
     )
 
 

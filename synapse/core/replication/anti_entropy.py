@@ -122,20 +122,17 @@ class AntiEntropy:
 
     def supply(self, ids: Sequence[bytes]) -> Supply:
         """As many of these records as one message holds, each after those it cannot enter without:
-        they may stand far behind it, and what cannot enter is asked for again and again."""
-        records = self._read(ids)
-        grounds = self._read(self._grounds(records))
-        by_id = {one.id: one for one in [*self._read(self._grounds(grounds)), *grounds, *records]}
-        ordered: dict[bytes, Record] = {}
-        for record in records:
-            for ground in self._records.grounds(record):
-                ordered.update((one, by_id[one]) for one in self._grounds([by_id[ground]]))
-                ordered[ground] = by_id[ground]
-            ordered[record.id] = record
-        return Supply(fitting(ordered.values()))
+        they may stand far behind it, and what cannot enter is found missing again and again."""
+        chosen: dict[bytes, Record] = {}
+        self._choose(ids, chosen)
+        return Supply(fitting(chosen.values()))
 
-    def _grounds(self, records: Sequence[Record]) -> list[bytes]:
-        return list(dict.fromkeys(one for each in records for one in self._records.grounds(each)))
+    def _choose(self, ids: Sequence[bytes], chosen: dict[bytes, Record]) -> None:
+        for record in self._read(ids):
+            grounds = [one for one in self._records.grounds(record) if one not in chosen]
+            if grounds:  # a retraction may itself need a certificate, and that needs nothing
+                self._choose(grounds, chosen)
+            chosen[record.id] = record
 
     def _begin(self, peer: bytes, theirs: bytes) -> None:
         before, ours = self._comparison, self._records.fingerprint()

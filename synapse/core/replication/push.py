@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from synapse.core.codec import fitting
+from synapse.core.codec import fetched, fitting
 from synapse.core.memory.record import Record
 from synapse.core.messages import IDS_MAX, Have, Message, Prune, Push, Supply, Want
 
@@ -128,7 +128,7 @@ class EagerPush:
         """The tree did not reach this peer: send, and push to it again."""
         if peer in self._links:
             self._links[peer] = True
-        return [Supply(fitting(self._read(want.ids)))]
+        return [Supply(fetched(want.ids, self._read))]
 
     def _note(self, peer: bytes, records: Sequence[Record]) -> None:
         waiting = self._announcements.setdefault(peer, [])
