@@ -20,7 +20,14 @@ from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceNotFoundError, ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.server.transport_security import TransportSecuritySettings
-from mcp_types import CallToolResult, InputRequiredResult, ToolAnnotations
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    GetPromptResult,
+    InputRequiredResult,
+    ToolAnnotations,
+)
 from mcp_types.version import LATEST_PROTOCOL_VERSION
 from pydantic import BaseModel, Field, ValidationError
 from starlette.datastructures import Headers
@@ -28,6 +35,7 @@ from starlette.routing import BaseRoute, Route
 
 from synapse import __version__
 from synapse.core.errors import Busy, NotFound, Refused, StorageError, SynapseError, TextError
+from synapse.core.text import shortened
 from synapse.operations import Operations
 from synapse.web.access import Access
 from synapse.web.bodies import faults
@@ -40,6 +48,7 @@ PATH: Final = "/mcp"
 BODY_BYTES_MAX: Final = 256 << 10  # the longest task with every character escaped is 100 kB
 LISTED_FOR: Final = CacheHint(ttl_ms=300_000, scope="public")  # lists change with the version only
 TOPIC_MAX: Final = 1_000  # characters
+FAULT_MAX: Final = 500  # characters of an error: the SDK quotes what it was sent
 
 READS: Final = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 # It adds a task and takes nothing away, each call another one, and models elsewhere may answer it.

@@ -299,8 +299,9 @@ async def events(
     """What happens, as it happens: server-sent events.
 
     Each has `event` (its topic: record, task, peer, sync, indexed, ready, storage), `id` and JSON
-    `data`. `indexed` tells how many memories became searchable since the start. The newest 1,024 are kept for readers that come back with `Last-Event-ID`; a gap in the ids
-    means that some were missed. A comment is sent every 15 seconds.
+    `data`. `indexed` tells how many memories became searchable since the start. The newest 1,024
+    are kept for readers that come back with `Last-Event-ID`; a gap in the ids means that some were
+    missed. A comment is sent every 15 seconds.
     """
     return parts.events.stream(last_event_id)
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from synapse.core.clock import Timestamp
 from synapse.core.codec import EXCHANGE_BYTES_MAX, decode, encode, sendable
 from synapse.core.memory.id_index import KEY_BYTES, IdIndex
-from synapse.core.memory.record import RETRACTION, Record
+from synapse.core.memory.record import CERTIFICATE, RETRACTION, Record
 from synapse.core.memory.record_set import RecordSet, dot_text
 from synapse.core.messages import (
     IDS_MAX,
@@ -37,6 +37,8 @@ from synapse.core.replication.anti_entropy import OPERATORS_A_ROUND, AntiEntropy
 from synapse.core.replication.push import EagerPush
 from synapse.core.replication.reconciliation import LIST_MAX, SPLIT, opening, respond
 from tests.making import START_MS, identity, made_up_id, memory_chain, record
+from tests.unit.core.nodes import Table as Node
+from tests.unit.core.nodes import sent as sent_by
 
 OPERATOR = made_up_id(0)
 
@@ -312,7 +314,7 @@ class Spore:
         self.now_ms = now_ms
         self._log: dict[bytes, Record] = {}
         self.anti_entropy = AntiEntropy(self.records, self._read)
-        self._push = EagerPush(self._read, Random(1))
+        self._push = EagerPush(self.anti_entropy.explained, Random(1))
         self._take_in(records)
 
     def hear(self, message: Message, *, driving: bool) -> list[Message]:
@@ -416,6 +418,40 @@ def test_a_joiner_gets_past_any_number_of_erased_records() -> None:
     """Their headers enter only with their retractions, which are younger."""
     answerer = Spore(*erased(IDS_MAX + 100, number=1))
     synchronise(Spore(), answerer, comparisons_max=4)
+
+
+@pytest.mark.promise("convergent")
+def test_a_joiner_gets_past_any_number_of_records_that_were_certified_later() -> None:
+    hand = identity(2)
+    certificate = record({}, kind=CERTIFICATE, seq=1_000_000, refs=[hand.key])
+    chain = [
+        record({"text": "by hand"}, writer=hand, operator=identity(1), seq=seq)
+        for seq in range(1, IDS_MAX + 100)
+    ]
+    synchronise(Spore(), Spore(certificate, *chain), comparisons_max=3)
+
+
+def test_a_wanted_record_comes_after_what_it_cannot_enter_without() -> None:
+    hand = identity(2)
+    certificate = record({}, kind=CERTIFICATE, seq=9, refs=[hand.key, identity(1).key])
+    [whole] = memories_of(1)
+    retraction = record(
+        {"dots": [dot_text(whole.header.dot)]}, kind=RETRACTION, writer=hand, operator=identity(1)
+    )
+    spore = Spore(certificate, whole, retraction)
+    [supply] = spore.hear(Want((whole.id, certificate.id)), driving=False)
+    assert supply == Supply((certificate, retraction, whole.without_body()))
+
+
+@pytest.mark.xfail(strict=True, reason="core/gossip.py: EagerPush(self._anti_entropy.explained, …)")
+def test_a_node_explains_what_it_is_asked_for() -> None:
+    node = Node()
+    chain = erased(8, number=2)
+    for one in chain:
+        node.hear_records(one)
+    effects = node.hear(Want((chain[0].id,)))
+    [reply] = sent_by(effects, Supply)
+    assert reply.message == Supply((chain[-1], chain[0].without_body()))
 
 
 @pytest.mark.promise("convergent")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 import pytest
@@ -22,7 +22,6 @@ from synapse.core.memory.record_set import (
     PARKED_BYTES_MAX,
     PARKED_MAX,
     Admission,
-    Admitted,
     RecordSet,
     dot_text,
 )
@@ -37,19 +36,13 @@ AS_ALICE, AS_BOB, HAND_OF_ALICE, STRAY_OF_ALICE, HAND_OF_BOB = range(5)
 class Spore:
     """A record set with all that ever entered it, as its log would have kept it."""
 
-    records: RecordSet
-    log: list[Record]
-    erased: set[bytes]
-
-    @classmethod
-    def new(cls) -> Spore:
-        return cls(RecordSet(), [], set())
+    records: RecordSet = field(default_factory=RecordSet)
+    log: list[Record] = field(default_factory=list)
 
     def offer(self, *offered: Record, now_ms: int = START_MS) -> Admission:
         for one in offered:
             admitted = self.records.admit(one, now_ms=now_ms)
             self.log += admitted.records
-            self.erased.update(named(admitted))
         return admitted.status
 
     def wait(self) -> None:
@@ -63,14 +56,8 @@ class Spore:
         """Everything two spores with the same records must agree on."""
         held = self.records
         clock = held.frontier.clock()
-        counts = (len(held), held.counts_by_kind, held.equivocations, held.parked)
-        return held.fingerprint(), counts, clock, held.operators(), held.retractions, self.kept()
-
-
-def named(admitted: Admitted) -> set[bytes]:
-    """What the retractions that entered name: the ledger erases those of it that are theirs."""
-    entered = (one for one in admitted.records if one.kind == RETRACTION)
-    return {ref for one in entered for ref in one.header.refs}
+        counts = (len(held), held.counts_by_kind, held.equivocations, held.operators())
+        return held.fingerprint(), counts, clock, held.retractions, self.kept()
 
 
 def twin(offered: Sequence[Record], *, now_ms: int) -> dict[bytes, Record]:
@@ -122,7 +109,7 @@ def arrivals(draw: st.DrawFn, offered: Sequence[Record]) -> tuple[list[Record], 
 
 def met(order: Sequence[Record], noon: int, *, tell_the_time: bool) -> Spore:
     """A spore that met these records, the first `noon` of them an hour before the others."""
-    spore = Spore.new()
+    spore = Spore()
     for number, one in enumerate(order):
         if number == noon and tell_the_time:
             spore.wait()
@@ -142,6 +129,7 @@ def test_spores_that_met_the_same_records_agree_on_everything(
     one = met(*data.draw(arrivals(offered)), tell_the_time=True)
     other = met(*data.draw(arrivals(offered)), tell_the_time=False)
     assert one.state() == other.state()
+    assert one.records.parked == other.records.parked
 
 
 @pytest.mark.promise("convergent")
@@ -174,7 +162,7 @@ def by_hand(records: Sequence[Record]) -> bytes:
 @pytest.mark.promise("never_forgets")
 @given(offers())
 def test_nothing_ever_leaves(offered: list[Record]) -> None:
-    spore = Spore.new()
+    spore = Spore()
     for one in offered:
         spore.offer(one)
         assert all(before in spore.records for before in spore.log)
@@ -191,12 +179,7 @@ def test_a_set_restored_from_its_log_is_the_set_that_wrote_it(offered: list[Reco
     restored = RecordSet()
     restored.restore(log)
     restored.restore(log)
-    expected = Spore(spore.records, log, set()).state()
-    actual = Spore(restored, log, set()).state()
-    assert actual[0] == expected[0]
-    assert restored.counts_by_kind == spore.records.counts_by_kind
-    assert restored.equivocations == spore.records.equivocations
-    assert actual[2:] == expected[2:]
+    assert Spore(restored, log).state() == spore.state()
     assert all(restored.admit(one, now_ms=LATE_MS).status is Admission.KNOWN for one in log), (
         "and knows what it holds"
     )
@@ -206,7 +189,7 @@ def test_a_set_restored_from_its_log_is_the_set_that_wrote_it(offered: list[Reco
 
 
 def test_an_early_record_enters_when_it_is_due_and_not_a_millisecond_before() -> None:
-    spore, early = Spore.new(), signed(MEMORY, AS_ALICE, 1, 1, early=True)
+    spore, early = Spore(), signed(MEMORY, AS_ALICE, 1, 1, early=True)
     due_ms = early.header.hlc.ms - FUTURE_MS_MAX
     assert spore.offer(early, now_ms=due_ms - 1) is Admission.EARLY
     assert spore.records.due(now_ms=due_ms - 1) == ()
@@ -217,7 +200,7 @@ def test_an_early_record_enters_when_it_is_due_and_not_a_millisecond_before() ->
 
 
 def test_an_early_record_that_comes_again_when_it_is_due_is_counted_once() -> None:
-    spore, early = Spore.new(), signed(MEMORY, AS_ALICE, 1, 1, early=True)
+    spore, early = Spore(), signed(MEMORY, AS_ALICE, 1, 1, early=True)
     spore.offer(early)
     assert spore.offer(early, now_ms=EARLY_MS) is Admission.NEW
     spore.wait()
@@ -226,7 +209,7 @@ def test_an_early_record_that_comes_again_when_it_is_due_is_counted_once() -> No
 
 
 def test_a_writer_waits_for_its_operators_certificate() -> None:
-    spore = Spore.new()
+    spore = Spore()
     of_hand, of_stray = (signed(MEMORY, author, 1, 1) for author in (HAND_OF_ALICE, STRAY_OF_ALICE))
     self_made = signed(CERTIFICATE, HAND_OF_ALICE, 1, 2, refs=(HAND.key,))
     of_another = signed(CERTIFICATE, AS_BOB, 1, 1, refs=(HAND.key,))
@@ -241,14 +224,14 @@ def test_a_writer_waits_for_its_operators_certificate() -> None:
 
 
 def test_a_certified_writer_cannot_certify_another() -> None:
-    spore = Spore.new()
+    spore = Spore()
     spore.offer(signed(CERTIFICATE, AS_ALICE, 1, 1, refs=(HAND.key,)))
     assert spore.offer(signed(CERTIFICATE, HAND_OF_ALICE, 1, 1, refs=(STRAY.key,))) == "new"
     assert spore.offer(signed(MEMORY, STRAY_OF_ALICE, 1, 1)) is Admission.UNCERTIFIED
 
 
 def test_a_stripped_header_does_not_enter_and_the_body_does_later() -> None:
-    spore, whole = Spore.new(), memory_record("the tide turns")
+    spore, whole = Spore(), memory_record("the tide turns")
     assert spore.offer(whole.without_body()) is Admission.BODILESS
     assert whole not in spore.records
     assert spore.offer(whole) is Admission.NEW
@@ -258,21 +241,21 @@ def test_a_stripped_header_does_not_enter_and_the_body_does_later() -> None:
 
 
 def test_a_stripped_copy_does_not_replace_a_whole_one_that_waits() -> None:
-    spore, early = Spore.new(), signed(MEMORY, AS_ALICE, 1, 1, early=True)
+    spore, early = Spore(), signed(MEMORY, AS_ALICE, 1, 1, early=True)
     spore.offer(early, early.without_body())
     spore.wait()
     assert spore.log == [early]
 
 
 def test_a_stripped_header_that_waited_is_not_counted_again_once_it_is_taken_back() -> None:
-    spore, whole = Spore.new(), signed(MEMORY, AS_ALICE, 1, 1)
+    spore, whole = Spore(), signed(MEMORY, AS_ALICE, 1, 1)
     spore.offer(whole.without_body(), whole, taking_back(whole))
     assert len(spore.records) == 2
     assert spore.records.equivocations == {}
 
 
 def test_a_stripped_retraction_waits_for_its_body() -> None:
-    spore, retraction = Spore.new(), taking_back(signed(MEMORY, AS_ALICE, 1, 1))
+    spore, retraction = Spore(), taking_back(signed(MEMORY, AS_ALICE, 1, 1))
     assert spore.offer(retraction.without_body()) is Admission.BODILESS
     assert spore.offer(retraction) is Admission.NEW
 
@@ -281,13 +264,13 @@ def test_a_stripped_retraction_waits_for_its_body() -> None:
 def test_a_retraction_that_does_not_say_what_it_takes_back_is_refused(
     dots: tuple[str, ...],
 ) -> None:
-    spore = Spore.new()
+    spore = Spore()
     assert spore.offer(signed(RETRACTION, AS_ALICE, 1, 1, dots=dots)) is Admission.BAD_RETRACTION
     assert (len(spore.records), spore.records.parked) == (0, 0)
 
 
 def test_a_bad_retraction_that_was_early_does_not_stay_parked() -> None:
-    spore = Spore.new()
+    spore = Spore()
     assert spore.offer(signed(RETRACTION, AS_ALICE, 1, 1, early=True)) is Admission.EARLY
     spore.wait()
     assert (len(spore.records), spore.records.parked) == (0, 0)
@@ -296,7 +279,7 @@ def test_a_bad_retraction_that_was_early_does_not_stay_parked() -> None:
 @pytest.mark.promise("bounded")
 def test_only_so_many_records_may_wait_and_the_oldest_gives_way() -> None:
     waiting = [one.without_body() for one in memory_chain(PARKED_MAX + 10)]
-    spore = Spore.new()
+    spore = Spore()
     spore.offer(*waiting, waiting[-1])
     assert spore.records.parked == PARKED_MAX
     dots = [dot_text(one.header.dot) for one in (waiting[9], waiting[10])]
@@ -313,7 +296,7 @@ def test_only_so_many_bytes_may_wait() -> None:
         record({"text": text}, writer=STRAY, operator=ALICE, seq=seq)
         for seq in range(1, PARKED_BYTES_MAX // 60_000 + 10)
     ]
-    spore = Spore.new()
+    spore = Spore()
     spore.offer(*waiting)
     parked = spore.records.parked
     assert size(waiting[-parked:]) <= PARKED_BYTES_MAX < size(waiting[-parked - 1 :])
@@ -338,26 +321,17 @@ def taking_back(*records: Record, author: int = AS_ALICE, seq: int = 4) -> Recor
 def test_a_retraction_erases_the_body_before_and_after_it_comes() -> None:
     whole = signed(MEMORY, AS_ALICE, 1, 1)
     retraction = taking_back(whole)
-    before, after, never = Spore.new(), Spore.new(), Spore.new()
+    before, after, never = Spore(), Spore(), Spore()
     before.offer(whole, retraction)
     after.offer(retraction, whole)
     never.offer(retraction, whole.without_body())
-    assert before.erased == {whole.id}
     assert after.log == never.log == [retraction, whole.without_body()]
     assert before.state() == after.state() == never.state()
 
 
-def test_a_retraction_that_had_to_wait_names_what_it_erases_all_the_same() -> None:
-    spore, whole = Spore.new(), signed(MEMORY, AS_ALICE, 1, 1)
-    spore.offer(whole, taking_back(whole, author=HAND_OF_ALICE))
-    assert spore.erased == set()
-    spore.offer(signed(CERTIFICATE, AS_ALICE, 1, 2, refs=(HAND.key,)))
-    assert spore.erased == {whole.id}
-
-
 @pytest.mark.promise("authored")
 def test_a_retraction_reaches_only_the_records_of_its_own_operator() -> None:
-    spore = Spore.new()
+    spore = Spore()
     of_alice, of_hand = signed(MEMORY, AS_ALICE, 1, 1), signed(MEMORY, HAND_OF_ALICE, 1, 1)
     spore.offer(signed(CERTIFICATE, AS_ALICE, 1, 2, refs=(HAND.key,)), of_alice, of_hand)
     spore.offer(taking_back(of_alice, of_hand, author=AS_BOB))
@@ -368,7 +342,7 @@ def test_a_retraction_reaches_only_the_records_of_its_own_operator() -> None:
 
 
 def test_retractions_and_certificates_cannot_be_taken_back() -> None:
-    spore, whole = Spore.new(), signed(MEMORY, AS_ALICE, 1, 1)
+    spore, whole = Spore(), signed(MEMORY, AS_ALICE, 1, 1)
     certificate = signed(CERTIFICATE, AS_ALICE, 1, 2, refs=(HAND.key,))
     retraction = taking_back(whole)
     spore.offer(whole, certificate, retraction, taking_back(retraction, certificate, seq=3))
@@ -381,7 +355,7 @@ def test_retractions_and_certificates_cannot_be_taken_back() -> None:
 @pytest.mark.promise("never_forgets")
 def test_a_new_addition_wins_over_a_retraction_of_the_old() -> None:
     first, again = (signed(MEMORY, AS_ALICE, 1, seq, word="tide") for seq in (1, 2))
-    spore = Spore.new()
+    spore = Spore()
     spore.offer(taking_back(first), again, first)
     assert spore.kept()[first.id] is None
     assert spore.kept()[again.id] is not None
@@ -392,7 +366,7 @@ def test_both_records_of_an_equivocating_pair_enter_and_are_evidence() -> None:
     pair = [signed(MEMORY, AS_BOB, 1, 1, word=word) for word in ("tide", "moon")]
     honest = signed(MEMORY, AS_BOB, 2, 1, word="tide")
     for order in (pair, pair[::-1]):
-        spore = Spore.new()
+        spore = Spore()
         spore.offer(honest, *order, *order)
         assert set(spore.kept()) == {one.id for one in (honest, *pair)}
         assert spore.records.equivocations == {BOB.key: 1}
@@ -413,6 +387,14 @@ def test_a_retraction_that_was_early_erases_the_body_on_disk_when_it_is_due() ->
         whole, signed(RETRACTION, AS_BOB, 1, 2, dots=dots, refs=(whole.id,), early=True)
     )
     node.wait(LATE_MS - START_MS)
+    assert body_on_disk(node, whole) is None
+
+
+def test_a_retraction_that_waited_for_its_writer_erases_the_body_on_disk() -> None:
+    node, whole = Table(), signed(MEMORY, AS_BOB, 1, 1)
+    node.hear_records(whole, taking_back(whole, author=HAND_OF_BOB))
+    assert body_on_disk(node, whole) is not None
+    node.hear_records(signed(CERTIFICATE, AS_BOB, 1, 2, refs=(HAND.key,)))
     assert body_on_disk(node, whole) is None
 
 

@@ -144,14 +144,21 @@ async def test_replies_to_refused_requests_keep_browsers_safe_too(spore: Spore) 
     assert {name: reply.headers[name] for name in SECURITY_HEADERS} == dict(SECURITY_HEADERS)
 
 
-async def test_anybodys_page_may_read_the_interface_and_nothing_more(spore: Spore) -> None:
+async def test_anybodys_page_may_read_a_public_spore_and_nothing_more(keyed: Spore) -> None:
     origin = {"Origin": "https://elsewhere.example"}
-    read = await spore.client.get("/api/health", headers=origin)
-    page = await spore.client.get("/", headers=origin)
-    write = await spore.client.post("/api/task", json={"task": "a"}, headers=origin)
-    preflight = await spore.client.options("/api/task", headers=origin)
+    read = await keyed.client.get("/api/health", headers=origin)
+    page = await keyed.client.get("/", headers=origin)
+    write = await keyed.client.post("/api/task", json={"task": "a"}, headers=origin)
+    preflight = await keyed.client.options("/api/task", headers=origin)
 
     assert read.headers["access-control-allow-origin"] == "*"
     assert "access-control-allow-credentials" not in read.headers
     for reply in (page, write, preflight):
         assert "access-control-allow-origin" not in reply.headers
+
+
+async def test_no_other_page_may_read_a_spore_that_only_its_own_machine_reaches(
+    spore: Spore,
+) -> None:
+    read = await spore.client.get("/api/health", headers={"Origin": "https://elsewhere.example"})
+    assert "access-control-allow-origin" not in read.headers

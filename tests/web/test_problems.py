@@ -143,7 +143,7 @@ async def test_a_text_that_the_core_refuses_is_not_stored(
 
 
 @pytest.mark.parametrize(
-    "query", ["k=0", "k=101", "k=a", "k=1e400", "scope=private", "k=NaN", "k=" + "9" * 5_000]
+    "query", ["k=0", "k=101", "k=a", "k=1e400", "scope=public", "k=NaN", "k=" + "9" * 5_000]
 )
 async def test_a_query_with_an_impossible_value_is_invalid(spore: Spore, query: str) -> None:
     reply = await spore.client.get(f"/api/recall?q=a&{query}")

@@ -102,7 +102,7 @@ async def test_a_memory_is_remembered_read_found_and_forgotten(spore: Spore) -> 
     ("filters", "matches"),
     [
         ({}, 2), ({"kind": "fact"}, 1), ({"kind": "rumour"}, 0), ({"tag": "sea"}, 1), ({"k": 1}, 1),
-        ({"author": "00" * 32}, 0), ({"scope": "shared"}, 1),
+        ({"author": "00" * 32}, 0), ({"scope": "shared"}, 1), ({"scope": "private"}, 1),
     ],
 )  # fmt: skip
 async def test_recall_filters_what_it_finds(
@@ -254,6 +254,8 @@ async def test_private_memories_are_for_whoever_may_write(keyed: Spore) -> None:
     assert await visible({}) == (404, 0)
     assert await visible({"Authorization": "Bearer wrong"}) == (404, 0)
     assert await visible({"Authorization": f"Bearer {KEY}"}) == (200, 1)
+    only_private = await keyed.client.get("/api/recall?q=tides&scope=private")
+    assert only_private.status_code == 401
 
 
 async def test_a_private_memory_is_hidden_in_the_same_words_as_one_that_is_not_there(

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from synapse.core.codec import fitting
+from synapse.core.codec import fetched
 from synapse.core.memory.record import Record
 from synapse.core.memory.record_set import RecordSet
 from synapse.core.messages import (
@@ -121,18 +121,19 @@ class AntiEntropy:
         return comparison.moved >= CATCH_UP_RECORDS
 
     def supply(self, ids: Sequence[bytes]) -> Supply:
-        """As many of these records as one message holds, each after those it cannot enter without:
-        they may stand far behind it, and what cannot enter is found missing again and again."""
-        chosen: dict[bytes, Record] = {}
-        self._choose(ids, chosen)
-        return Supply(fitting(chosen.values()))
+        """As many of these records as one message holds."""
+        return Supply(fetched(ids, self.explained))
 
-    def _choose(self, ids: Sequence[bytes], chosen: dict[bytes, Record]) -> None:
+    def explained(self, ids: Sequence[bytes]) -> list[Record]:
+        """These records from the log, each after those without which it can enter nowhere. They
+        may stand far behind it, and what cannot enter is found missing again and again."""
+        chosen: dict[bytes, Record] = {}
         for record in self._read(ids):
             grounds = [one for one in self._records.grounds(record) if one not in chosen]
             if grounds:  # a retraction may itself need a certificate, and that needs nothing
-                self._choose(grounds, chosen)
+                chosen.update((one.id, one) for one in self.explained(grounds))
             chosen[record.id] = record
+        return list(chosen.values())
 
     def _begin(self, peer: bytes, theirs: bytes) -> None:
         before, ours = self._comparison, self._records.fingerprint()
