@@ -64,7 +64,7 @@ class Gossip:
         self._interval_ms = interval_ms
         self._dialable = dialable
         self._anti_entropy = AntiEntropy(ledger.records, read)
-        self._push = EagerPush(read, Random(rng.getrandbits(64)))
+        self._push = EagerPush(self._anti_entropy.explained, Random(rng.getrandbits(64)))
         self._behind: bytes | None = None  # the peer we are catching up with
         self._follow_ups: Counter[bytes] = Counter()
         self._polling: set[bytes] = set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from random import Random
@@ -17,7 +18,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from synapse.core.clock import Timestamp
-from synapse.core.codec import EXCHANGE_BYTES_MAX, decode, encode, sendable
+from synapse.core.codec import decode, encode, sendable
+from synapse.core.errors import MessageError
 from synapse.core.memory.id_index import KEY_BYTES, IdIndex
 from synapse.core.memory.record import CERTIFICATE, RETRACTION, Record
 from synapse.core.memory.record_set import RecordSet, dot_text
@@ -61,8 +63,10 @@ def key(ms: int, number: int) -> bytes:
 def sent(ranges: tuple[Range, ...]) -> tuple[Range, ...]:
     """The ranges as they arrive: whatever is sent must be within the limits of `messages`."""
     data = encode([Ranges(OPERATOR, ranges)])
-    assert len(data) <= EXCHANGE_BYTES_MAX // 8
-    [message] = decode(data)
+    try:
+        [message] = decode(data)
+    except MessageError as error:
+        raise AssertionError("we said what others refuse") from error
     assert isinstance(message, Ranges)
     return message.ranges
 
@@ -252,8 +256,8 @@ MADE_UP = tuple(made_up_id(number) for number in range(30_000, 30_000 + IDS_MAX)
 @example(tuple(Range(one.upper, fingerprint=bytes(16)) for one in EMPTY_LISTS))
 def test_no_ranges_make_us_walk_far_or_say_much(ranges: tuple[Range, ...]) -> None:
     reply = bounded(ranges)
-    uppers = [one.upper for one in ranges]
-    if all(uppers[:-1]) and uppers[:-1] == sorted(set(uppers[:-1])):
+    with suppress(MessageError):  # most of these are refused before anyone answers them
+        decode(encode([Ranges(OPERATOR, ranges)]))
         sent(reply)
 
 
@@ -443,7 +447,6 @@ def test_a_wanted_record_comes_after_what_it_cannot_enter_without() -> None:
     assert supply == Supply((certificate, retraction, whole.without_body()))
 
 
-@pytest.mark.xfail(strict=True, reason="core/gossip.py: EagerPush(self._anti_entropy.explained, …)")
 def test_a_node_explains_what_it_is_asked_for() -> None:
     node = Node()
     chain = erased(8, number=2)

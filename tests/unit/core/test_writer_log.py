@@ -22,8 +22,8 @@ def a_life(*earlier: Record, number: int = 1) -> WriterLog:
     return log
 
 
-def draft(text: str = "a memory", **fields: object) -> Draft:
-    return Draft(MEMORY, {"text": SharedText(text)}, **fields)  # type: ignore[arg-type]
+def draft(text: str = "a memory", refs: tuple[bytes, ...] = ()) -> Draft:
+    return Draft(MEMORY, {"text": SharedText(text)}, refs)
 
 
 def write(log: WriterLog, count: int = 1, *, now_ms: int = START_MS) -> list[Record]:
