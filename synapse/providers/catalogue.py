@@ -1,8 +1,8 @@
 """Dated facts about services that speak OpenAI chat completions. Data only: nothing is asked here.
 
 Facts age in weeks, so each row says when its facts were last seen to hold. The default models are
-of different families where possible, because two targets of one family are one voter. Where each
-fact was read, and what the free tiers allow, is in `research/llm-chain.md` section 3.
+of different families where possible, because two targets of one family are one voter. Where
+facts were read: `docs/evidence.md`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Status alone misleads: one 429 means "too fast", "the day is spent" or "no money left", and a 200
 may hold an error. So the status classes a failure roughly (`_BY_STATUS`) and words from the body
-narrow it (`_NARROWED`). The classes are those of `research/llm-chain.md` section 1.4. All of it
+narrow it (`_NARROWED`). The classes: `docs/decisions/0007-failure-classes.md`. All of it
 came from a stranger: it is read within limits, and our secret is cut out before it is repeated.
 """
 

@@ -2,7 +2,7 @@
 
 The longest of all that is asked for counts, since coming back early only earns another refusal.
 All times are milliseconds; `now_ms` is the wall clock since 1970, because some waits are dates.
-The forms and who uses them: `research/llm-chain.md` section 3, RFC 9110 section 10.2.3.
+The forms, and who uses them: `docs/evidence.md`.
 """
 
 from __future__ import annotations

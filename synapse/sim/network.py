@@ -24,7 +24,7 @@ LATE_MS_MAX: Final = 1_000  # how far reordering delays: past several messages s
 class Conditions:
     """How bad the network is. Shares are of requests and of replies, each on its own."""
 
-    latency_ms: tuple[int, int] = (20, 150)  # one way; research/replication.md, section 3.A
+    latency_ms: tuple[int, int] = (20, 150)  # one way, between continents
     loss: float = 0.0
     duplication: float = 0.0  # a proxy that tried again
     reordering: float = 0.0

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 NOTE = "The tides follow the moon."
 QUESTION = "What do the tides follow?"
 
-# What clients of earlier swarms read, and of which type: `research/reference.md` section 1.
+# What clients of earlier swarms read, and of which type.
 REFERENCE = {
     "/api/health": {
         "spore": str, "role": str, "model": str, "version": str, "clock": dict, "memories": int,
