@@ -213,6 +213,7 @@ class Record:
     def composed(cls, identity: Identity, header: Header, body: bytes | None = None) -> Record:
         """Sign `header` as its writer."""
         assert header.writer == identity.key, "only the writer can sign its records"
+        assert len(header.refs) <= REFS_MAX, "a record that no spore would take must not be signed"
         header_data = header.encode()
         record_id = hashlib.sha256(_ID_TAG + header_data).digest()
         signature = identity.sign(_SIGNATURE_TAG + record_id)
