@@ -35,26 +35,6 @@ URL = "http://127.0.0.1:7860"  # of the first spore; the others have the ports a
 NAMES = ("kitchen", "attic", "cellar")
 
 
-class WatchedIndex(ScanIndex):
-    """An index that tests can wait for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
-
-    def add(self, memories: Sequence[Memory]) -> None:
-        super().add(memories)
-        self._loop.call_soon_threadsafe(self._changed.set)
-
-    async def holds(self, memories: int) -> None:
-        """Return when so many are searchable."""
-        async with asyncio.timeout(10):
-            while len(self) < memories:
-                self._changed.clear()
-                await self._changed.wait()
-
-
 @dataclass(frozen=True, slots=True)
 class Spore:
     """A spore that runs, and a client of it."""
@@ -62,7 +42,7 @@ class Spore:
     operations: Operations
     driver: Driver
     log: MemoryLog
-    index: WatchedIndex
+    index: ScanIndex
     neighbourhood: Neighbourhood
     access: Access
     app: FastAPI
@@ -72,8 +52,15 @@ class Spore:
         """Remember these, and wait until they can be found; their ids."""
         before = len(self.index)
         replies = [await self.operations.remember(text, scope=scope) for text in texts]
-        await self.index.holds(before + len(texts))
+        await self.finds(before + len(texts))
         return [reply.id for reply in replies]
+
+    async def finds(self, memories: int) -> None:
+        """Return when so many are searchable."""
+        seen = self.driver.news.latest_number()
+        async with asyncio.timeout(10):
+            while len(self.index) < memories:
+                seen = (await self.driver.news.after(seen))[-1].number
 
 
 Routes = Callable[[Operations, Access], Sequence[BaseRoute]]
@@ -94,7 +81,7 @@ async def running_spore(
 ) -> AsyncIterator[Spore]:
     """A spore, ready unless told not to start. `scripts` are what its models say, by family;
     without any it extracts. Those of one neighbourhood can dial each other."""
-    log, index, neighbourhood = MemoryLog(), WatchedIndex(), neighbourhood or Neighbourhood()
+    log, index, neighbourhood = MemoryLog(), ScanIndex(), neighbourhood or Neighbourhood()
     wall = Wall([api_key] if api_key is not None else [])
     url = f"http://127.0.0.1:{7859 + number}"
     node = _node(number, url, log, index, wall, scripts)

@@ -155,8 +155,9 @@ class _Server(MCPServer[Any]):
         try:
             return await super().get_prompt(name, arguments, context)
         except ValueError as error:
-            said = shortened(str(error), characters_max=FAULT_MAX)
-            raise MCPError(INVALID_PARAMS, said) from error
+            invalid = error.__cause__ and error.__cause__.__cause__
+            wrong = faults(invalid.errors()) if isinstance(invalid, ValidationError) else str(error)
+            raise MCPError(INVALID_PARAMS, shortened(wrong, characters_max=FAULT_MAX)) from error
 
     async def _arguments_of(self, name: str) -> list[str]:
         tools = [tool for tool in await self.list_tools() if tool.name == name]

@@ -6,7 +6,7 @@ is: FastAPI would call a plain function from another thread.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -27,6 +27,7 @@ from synapse.replies import (
     Recall,
     RecordView,
     Remembered,
+    Reply,
     Scope,
     TaskSubmitted,
     TaskSummary,
@@ -94,6 +95,18 @@ class JoinBody(Body):
     node_id: str | None = Field(None, description="Not needed: the spore signs who it is.")
     role: str | None = Field(None, description="Not needed: spores are equals.")
     dna: dict[str, Any] | None = Field(None, description="Not needed: the spores compare it.")
+
+
+class Live(Reply):
+    """The process answers."""
+
+    live: Literal[True] = True
+
+
+class Ready(Reply):
+    """The spore can do its work."""
+
+    ready: Literal[True] = True
 
 
 reads = APIRouter()
@@ -307,15 +320,15 @@ async def events(
 
 
 @reads.get("/live", tags=["Spore"])
-async def live() -> dict[str, bool]:
+async def live() -> Live:
     """Whether the process answers. Looks at nothing else."""
-    return {"live": True}
+    return Live()
 
 
 @reads.get("/ready", tags=["Spore"])
-async def ready(operations: Verbs) -> dict[str, bool]:
+async def ready(operations: Verbs) -> Ready:
     """Whether the spore can do its work: its index is filled and its disk takes writes."""
     missing = operations.ready()
     if missing is not None:
         raise Problem("not_ready", missing)
-    return {"ready": True}
+    return Ready()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 
 import jsonschema
@@ -235,9 +236,8 @@ async def test_the_private_layer_is_what_never_leaves_the_spore(
     shared = await agent.call_tool("query_memory", {"query": "tides"})
     private = await agent.call_tool("query_memory", {"query": "tides", "layer": "private"})
     browsed = await agent.call_tool("collective_knowledge", {})
-    for result in (shared, browsed):
-        assert [one["scope"] for one in result.structured_content["memories"]] == ["shared"]
-    assert [one["scope"] for one in private.structured_content["memories"]] == ["private"]
+    for result, scope in ((shared, "shared"), (browsed, "shared"), (private, "private")):
+        assert [one["scope"] for one in result.structured_content["memories"]] == [scope]
 
 
 @pytest.mark.parametrize("key", [None, "a-wrong-key"])
@@ -275,6 +275,7 @@ async def test_with_the_key_one_writes() -> None:
             {"query": "tides", "k": 5},
             "k: no such field; known are query, top_k, layer, max_tokens",
         ),
+        ("swarm_health", {"verbose": True}, "verbose: no such field; there are none"),
         ("query_memory", {"query": "tides", "topk": 5}, "did you mean top_k?"),
         ("query_memory", {"x" * 90_000: 1}, "query: is missing"),
         ("query_memory", {"query": "x" * 9_000}, "query: String should have at most 8192"),
@@ -351,6 +352,30 @@ async def test_the_prompt_asks_for_sources(agent: Client) -> None:
     prompt = await agent.get_prompt(listed.name, {"topic": "the tides"})
     assert listed.name == "recall"
     assert "What do we remember about the tides?" in prompt.messages[0].content.text
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "fault"),
+    [
+        ("forget", {}, "Unknown prompt: forget"),
+        ("x" * 90_000, {}, "Unknown prompt: x"),
+        ("recall", {}, "Missing required arguments: {'topic'}"),
+        ("recall", {"topic": "x" * 2_000}, "topic: String should have at most 1000"),
+        ("recall", {"topic": "tides", "depth": "9"}, "depth: Unexpected keyword argument"),
+    ],
+    ids=["unknown", "unknown and long", "missing", "too long", "another argument"],
+)
+async def test_what_is_wrong_with_a_prompt_is_told_to_the_caller_and_not_to_the_log(
+    agent: Client,
+    name: str,
+    arguments: dict[str, str],
+    fault: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with pytest.raises(MCPError, match=re.escape(fault)) as refused:
+        await agent.get_prompt(name, arguments)
+    assert len(refused.value.message) <= 500
+    assert [one for one in caplog.records if one.levelno >= logging.WARNING] == []
 
 
 async def test_a_spore_that_is_starting_answers_at_once() -> None:

@@ -16,7 +16,7 @@ from synapse.core.errors import ProviderError
 from synapse.core.reasoning.phases import NEXT_MOVE
 from synapse.replies import Health, TaskStatus
 from synapse.web import views
-from synapse.web.views import STATES, STATUSES, STOP_REASONS, ago
+from synapse.web.views import STATES, STATUSES, STOP_REASONS, ago, lasted
 from tests.making import made_up_id
 from tests.spores import URL, Spore, running_spore
 from tests.web.conftest import KEY
@@ -107,7 +107,7 @@ async def test_the_first_page_shows_the_spore_and_how_to_connect(spore: Spore) -
         await spore.operations.join(str(attic.client.base_url))
         await spore.operations.join("http://127.0.0.1:7999")
         await attic.operations.remember("From the attic.")
-        await spore.index.holds(2)
+        await spore.finds(2)
         home = await page(spore, "/")
 
     health = spore.operations.health()
@@ -147,7 +147,7 @@ async def test_a_private_memory_is_kept_and_only_its_keeper_sees_it(keyed: Spore
     form = {"text": "only mine", "private": "yes", "key": KEY}
     reply = await keyed.client.post("/remember", data=form)
     kept = await page(keyed, reply.headers["location"])
-    await keyed.index.holds(1)
+    await keyed.finds(1)
     [found] = keyed.operations.recall("mine").results
 
     assert "on this spore alone" in kept.words
@@ -160,14 +160,17 @@ async def test_a_form_that_is_not_taken_comes_back_as_it_was_filled_in(keyed: Sp
     text = f"{HOSTILE[1]} {NOTE}"
     ask = await keyed.client.post("/ask", data={"task": text, "key": "wrong"})
     keep = await keyed.client.post("/remember", data={"text": text, "key": "wrong"})
+    private = await keyed.client.post("/remember", data={"text": text, "private": "yes"})
     empty = await keyed.client.post("/ask", data={"task": " ", "key": KEY})
     credential = await keyed.client.post("/remember", data={"text": "sk-" + "a" * 40, "key": KEY})
 
-    for reply, status in ((ask, 401), (keep, 401), (empty, 422), (credential, 422)):
+    refused = ((ask, 401), (keep, 401), (private, 401), (empty, 422), (credential, 422))
+    for reply, status in refused:
         assert reply.status_code == status
         found = assert_sound(reply.text)
         assert "Not done" in found.words
         assert KEY not in reply.text
+    assert "checked" not in keep.text and "checked" in private.text  # nor is it shared by mistake
     assert text in assert_sound(ask.text).words
     assert text in assert_sound(keep.text).words
 
@@ -227,7 +230,7 @@ async def test_an_unfinished_task_loads_itself_again_and_a_finished_one_does_not
         await spore.operations.finished_task(task.task_id, wait_ms=10_000)
         waiting = await page(spore, f"/task/{task.task_id}")
     assert {"http-equiv": "refresh", "content": "15"} in list(waiting.named("meta"))
-    assert "rate_limited" in waiting.words and "tried again in" in waiting.words
+    assert "rate limited" in waiting.words and "tried again in" in waiting.words
 
     async with running_spore() as spore:
         task = await spore.operations.submit_task("What is the capital of Peru?")
@@ -273,6 +276,7 @@ def test_ages_are_told_as_people_tell_them() -> None:
         "just now", "just now", "1 min ago", "59 min ago", "1 h ago", "47 h ago", "2 d ago",
         "69 d ago",
     ]  # fmt: skip
+    assert [lasted(one * minute) for one in (0, 59, 60)] == ["less than a minute", "59 min", "1 h"]
 
 
 def test_a_template_that_misses_a_value_fails_instead_of_leaving_a_hole() -> None:

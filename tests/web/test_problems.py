@@ -175,7 +175,7 @@ async def test_forgetting_what_is_not_there_or_not_ours_is_refused(spore: Spore)
     async with running_spore(number=2, neighbourhood=spore.neighbourhood) as attic:
         await spore.operations.join(str(attic.client.base_url))
         theirs = await attic.operations.remember("theirs")
-        await spore.index.holds(1)
+        await spore.finds(1)
         foreign = await spore.client.delete(f"/api/memory/{theirs.id}")
 
     assert_problem(missing, 404, "not_found")

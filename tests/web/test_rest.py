@@ -13,6 +13,7 @@ from synapse.core.errors import ProviderError
 from tests.making import made_up_id
 from tests.spores import Spore, running_spore
 from tests.web.conftest import KEY
+from tests.web.test_problems import assert_problem
 
 pytestmark = pytest.mark.anyio
 
@@ -78,7 +79,7 @@ async def test_a_memory_is_remembered_read_found_and_forgotten(spore: Spore) -> 
     note = {"text": NOTE, "kind": "fact", "tags": ["sea", "moon"]}
     reply = await spore.client.post("/api/remember", json=note)
     memory_id = reply.json()["id"]
-    await spore.index.holds(1)
+    await spore.finds(1)
     assert (reply.status_code, reply.json()["scope"]) == (201, "shared")
     assert reply.headers["location"] == f"/api/memory/{memory_id}"
 
@@ -111,7 +112,7 @@ async def test_recall_filters_what_it_finds(
     client = spore.client
     await client.post("/api/remember", json={"text": NOTE, "kind": "fact", "tags": ["sea"]})
     await client.post("/api/remember", json={"text": "tides at home", "scope": "private"})
-    await spore.index.holds(2)
+    await spore.finds(2)
 
     found = await client.get("/api/recall", params={"q": "tides", **filters})
 
@@ -198,7 +199,7 @@ async def test_a_spore_joins_the_one_at_an_address(spore: Spore, field: str) -> 
             "/federation/join", json={field: str(attic.client.base_url), "node_id": "x"}
         )
         await attic.operations.remember(NOTE)
-        await spore.index.holds(1)
+        await spore.finds(1)
         status = (await spore.client.get("/api/federation/status")).json()
         nodes = (await spore.client.get("/federation/nodes")).json()
 
@@ -254,8 +255,21 @@ async def test_private_memories_are_for_whoever_may_write(keyed: Spore) -> None:
     assert await visible({}) == (404, 0)
     assert await visible({"Authorization": "Bearer wrong"}) == (404, 0)
     assert await visible({"Authorization": f"Bearer {KEY}"}) == (200, 1)
-    only_private = await keyed.client.get("/api/recall?q=tides&scope=private")
-    assert only_private.status_code == 401
+
+
+async def test_only_whoever_may_write_may_ask_for_private_memories_alone(keyed: Spore) -> None:
+    await keyed.remember("the tides follow the moon")
+    await keyed.remember("the tides of my heart", scope="private")
+
+    async def ask(headers: dict[str, str]) -> httpx.Response:
+        query = {"q": "tides", "scope": "private"}
+        return await keyed.client.get("/api/recall", params=query, headers=headers)
+
+    found = (await ask({"Authorization": f"Bearer {KEY}"})).json()["results"]
+
+    assert [(one["text"], one["scope"]) for one in found] == [("the tides of my heart", "private")]
+    for headers in ({}, {"Authorization": "Bearer wrong"}):
+        assert_problem(await ask(headers), 401, "key")
 
 
 async def test_a_private_memory_is_hidden_in_the_same_words_as_one_that_is_not_there(
@@ -281,7 +295,10 @@ async def test_a_foreign_page_cannot_read_private_memories_of_a_spore_without_a_
     record = await spore.client.get(f"/api/memory/{memory_id}", headers=headers)
     found = await spore.client.get("/api/recall", params={"q": "tides"}, headers=headers)
     page = await spore.client.get("/", params={"q": "tides"}, headers=headers)
+    private = {"q": "tides", "scope": "private"}
+    refused = await spore.client.get("/api/recall", params=private, headers=headers)
 
+    assert_problem(refused, 403, "origin")
     assert (record.status_code, found.json()["results"]) == (404, [])
     assert "my heart" not in page.text
     assert "my heart" in (await spore.client.get("/", params={"q": "tides"})).text
