@@ -143,7 +143,9 @@ class TaskView(Reply):
         description="Why it stopped: extract, decided, one_family, cycles_spent, deadline, "
         "nothing_recalled, no_model_answered."
     )
-    posterior: float | None = Field(description="How much the evidence supports the answer, 0-1.")
+    posterior: float | None = Field(
+        description="How much the evidence supports the answer, 0-1; None for an extract."
+    )
     weak: bool = Field(description="True when sameness of answers was judged by wording alone.")
     models: list[str] = Field(description="Models that took part; empty when none did.")
     contributors: list[str] = Field(description="Spores whose positions support the answer.")

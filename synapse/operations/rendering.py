@@ -125,7 +125,7 @@ def task_view(
         final_answer=outcome.answer if outcome is not None else None,
         citations=[citation(memory, name_of=name_of) for memory in cited],
         stop_reason=outcome.stop_reason if outcome is not None else None,
-        posterior=outcome.posterior if outcome is not None else None,
+        posterior=outcome.support if outcome is not None else None,
         weak=outcome.weak if outcome is not None else False,
         models=list(dict.fromkeys(one.model or one.family for one in reasoned)),
         contributors=contributors(task),

@@ -16,6 +16,7 @@ def health(driver: Driver, *, started_ms: int) -> Health:
     shared, private = memory_counts(driver)
     tasks = list(ledger.tasks)
     outcomes = [task.outcome for task in tasks if task.outcome is not None]
+    supports = [one.support for one in outcomes if one.support is not None]
     own = len(records.index(driver.node.key))
     families = driver.node.routing.families()
     stalled = driver.stalled
@@ -46,9 +47,7 @@ def health(driver: Driver, *, started_ms: int) -> Health:
         cycles=sum(outcome.cycles for outcome in outcomes),
         deltas_produced=own,
         deltas_received=len(records) - own,
-        confidence=sum(outcome.posterior for outcome in outcomes) / len(outcomes)
-        if outcomes
-        else 0.0,
+        confidence=sum(supports) / len(supports) if supports else 0.0,
         uptime=rendering.uptime(now_ms - started_ms),
         uptime_ms=now_ms - started_ms,
         last_provider=last[0],

@@ -36,7 +36,7 @@ DIVERSITY: Final = 0.7  # lambda of the paper: 1.0 is relevance alone
 RELEVANCE_MIN: Final = 0.05  # as of twenty words asked that share one with a sentence; no source
 RELEVANCE_SHARE_MIN: Final = 1 / 3  # of the best sentence's: brevity beats filling up; no source
 LIKENESS_MAX: Final = 0.8  # cosine from which two sentences say the same; no source
-STATEMENT_WORDS_MIN: Final = 7  # without a full stop, fewer are a heading; no source
+STATEMENT_WORDS_MIN: Final = 12  # without a full stop, fewer are a heading; no source
 STEM_CHARACTERS: Final = 6  # stand for a word and its inflections; no source for the number, but
 # see the pseudo-stems, one n-gram a word in any language, of Mayfield & McNamee (SIGIR 2003)
 

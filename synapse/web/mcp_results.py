@@ -229,7 +229,8 @@ class TaskResult(Shape):
         yield quotation(self.task)
         if self.answer is not None:
             models = ", ".join(map(quoted, self.models)) or "no model, an extract of memory"
-            yield f"Answer, support {self.posterior or 0:.2f}, by {models}:"
+            support = f"support {self.posterior:.2f}, " if self.posterior is not None else ""
+            yield f"Answer, {support}by {models}:"
             yield quotation(self.answer)
         for memory in self.citations:
             yield f"It rests on memory {memory.id} by {memory.signature()}:"

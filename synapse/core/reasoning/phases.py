@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from synapse.core.reasoning.task import EXTRACT
+
 
 class Move(StrEnum):
     """What to do with a task."""
@@ -46,7 +48,7 @@ NEXT_MOVE: Final[tuple[Rule, ...]] = (
     (lambda p: p.votes == 0 and p.nothing_recalled, Move.GIVE_UP, "nothing_recalled"),
     (lambda p: p.votes == 0 and p.attempts_left, Move.WAIT, ""),
     (lambda p: p.votes == 0, Move.GIVE_UP, "no_model_answered"),
-    (lambda p: p.extract_only, Move.COLLAPSE, "extract"),
+    (lambda p: p.extract_only, Move.COLLAPSE, EXTRACT),
     (lambda p: p.families == 1, Move.COLLAPSE, "one_family"),
     (lambda p: p.unanimous, Move.COLLAPSE, "decided"),
     (lambda p: p.cycles_left > 0, Move.REVISE, ""),

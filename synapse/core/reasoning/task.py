@@ -12,6 +12,7 @@ from typing import Any, Final
 from synapse.core.memory.record import OUTCOME, POSITION, TASK, Record
 
 TASK_BYTES_MAX: Final = 16_384  # of a task's text: four pages, which small models can hold
+EXTRACT: Final = "extract"  # the stop reason of an answer that only quotes
 TASKS_MAX: Final = 10_000  # kept in memory, about 2 kB each; older answered ones stay in the log
 ORPHANS_MAX: Final = 10_000
 POSITIONS_MAX: Final = 64  # of one task; ours need at most 15
@@ -64,6 +65,12 @@ class Outcome:
     supporters: tuple[bytes, ...]  # ids of the positions that say so
     dissent: tuple[Dissent, ...]
     created_ms: int
+
+    @property
+    def support(self) -> float | None:
+        """The posterior of an answer that was reasoned; quoting supports nothing."""
+        weighed = self.answer is not None and self.stop_reason != EXTRACT
+        return self.posterior if weighed else None
 
 
 @dataclass(slots=True)
