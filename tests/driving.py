@@ -12,7 +12,8 @@ from random import Random
 
 from synapse.core.errors import StorageFull
 from synapse.core.memory.memory import Memory
-from synapse.core.memory.record import Identity
+from synapse.core.memory.record import NODE, Identity, Record
+from synapse.core.messages import Summary
 from synapse.core.node import Node, NodeSettings
 from synapse.core.reasoning.model_routing import EXTRACTIVE, Target
 from synapse.core.wall.release import Wall
@@ -25,7 +26,16 @@ from synapse.providers.scripted import Script, Scripted
 from synapse.retrieval.scan import ScanIndex
 from synapse.storage.memory_log import MemoryLog
 from synapse.transport.in_process import Endpoint, InProcessTransport, Neighbourhood
-from tests.making import identity
+from tests.making import identity, record
+
+CALLER = identity(2)  # a peer that the tests speak for
+NOTHING = Summary(bytes(16), 0)  # what it says when it holds no record
+
+
+def introduction(number: int = 2) -> Record:
+    """What a spore that nobody can dial says of itself."""
+    says = {"name": "two", "url": None, "protocol": 1, "software": "x", "families": []}
+    return record(says, kind=NODE, writer=identity(number))
 
 
 class CountingLog(MemoryLog):
@@ -92,6 +102,7 @@ class Driven:
 def spore(
     number: int = 1,
     *,
+    name: str = "",
     url: str | None = None,
     neighbourhood: Neighbourhood | None = None,
     log: RecordLog | None = None,
@@ -115,7 +126,7 @@ def spore(
     node = Node(
         own,
         NodeSettings(
-            name=f"spore {number}",
+            name=name or f"spore {number}",
             url=url,
             software="synapse/test",
             seeds=tuple(seeds),

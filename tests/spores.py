@@ -7,29 +7,21 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
-from random import Random
 
 import httpx
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
 
-from synapse.core.memory.memory import Memory
-from synapse.core.node import Node, NodeSettings
-from synapse.core.reasoning.model_routing import EXTRACTIVE, Target
-from synapse.core.wall.release import Wall
-from synapse.driver.clock import MonotonicClock
 from synapse.driver.driver import Driver
 from synapse.operations import Operations
-from synapse.ports import Filter, Provider
-from synapse.providers.extractive import Extractive
-from synapse.providers.scripted import Script, Scripted
+from synapse.providers.scripted import Script
 from synapse.replies import Scope
 from synapse.retrieval.scan import ScanIndex
 from synapse.storage.memory_log import MemoryLog
-from synapse.transport.in_process import Endpoint, InProcessTransport, Neighbourhood
+from synapse.transport.in_process import Neighbourhood
 from synapse.web.access import Access, WebSettings
 from synapse.web.app import build
-from tests.making import identity
+from tests.driving import spore
 
 URL = "http://127.0.0.1:7860"  # of the first spore; the others have the ports after it
 NAMES = ("kitchen", "attic", "cellar")
@@ -82,20 +74,18 @@ async def running_spore(
     """A spore, ready unless told not to start. `scripts` are what its models say, by family;
     without any it extracts. Those of one neighbourhood can dial each other."""
     log, index, neighbourhood = MemoryLog(), ScanIndex(), neighbourhood or Neighbourhood()
-    wall = Wall([api_key] if api_key is not None else [])
     url = f"http://127.0.0.1:{7859 + number}"
-    node = _node(number, url, log, index, wall, scripts)
-    provider: Provider = Scripted(scripts) if scripts else Extractive()
-    driver = Driver(
-        node,
+    one = spore(
+        number,
+        name=NAMES[number - 1],
+        url=url,
+        neighbourhood=neighbourhood,
         log=log,
         index=index,
-        transport=InProcessTransport(neighbourhood, own_key=node.key),
-        providers={target.name: provider for target in node.routing.targets},
-        clock=MonotonicClock().now_ms,
+        scripts=scripts,
+        secrets=[api_key] if api_key is not None else [],
     )
-    neighbourhood.endpoints[url] = Endpoint(node.key, driver.exchange, lambda: node.description)
-    operations = Operations(driver, wall=wall)
+    driver, operations = one.driver, one.operations
     settings = WebSettings(api_key=api_key, hosts=tuple(hosts))
     access = Access(settings)
     app = build(
@@ -124,32 +114,3 @@ async def ready(driver: Driver) -> None:
     async with asyncio.timeout(10):
         while not driver.indexer.filled:
             seen = (await driver.news.after(seen))[-1].number
-
-
-def _node(
-    number: int,
-    url: str,
-    log: MemoryLog,
-    index: ScanIndex,
-    wall: Wall,
-    scripts: Mapping[str, Script] | None,
-) -> Node:
-    def search(query: str, limit: int) -> list[Memory]:
-        hits = index.search(query, limit=limit, wanted=Filter(shared=True))
-        return [memory for hit in hits if (memory := log.memory(hit.id)) is not None]
-
-    families = list(scripts) if scripts else [EXTRACTIVE]
-    return Node(
-        identity(number),
-        NodeSettings(
-            name=NAMES[number - 1],
-            url=url,
-            software="synapse/test",
-            targets=tuple(Target(family, family, family) for family in families),
-            private_addresses=True,
-        ),
-        rng=Random(f"spore {number}"),
-        read=log.read,
-        search=search,
-        wall=wall,
-    )

@@ -258,7 +258,7 @@ def test_what_is_suppressed_carries_a_code_and_a_reason() -> None:
 
 
 MACHINE: Final = re.compile(
-    r"/root/\w|/home/(?!ana)\w\w+|/work/\w|/Users/\w\w+|C:\\\\Users|\.pyenv/"
+    r"/(?:root|work)/\w|/home/(?!ana)\w\w+|/Users/\w\w+|C:\\\\Users|\.pyenv/"
 )
 
 

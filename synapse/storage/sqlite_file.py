@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -74,7 +74,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """
     path.touch(mode=0o600)  # private memories are for one pair of eyes
     connection = _connect(path)
-    try:
+    with ExitStack() as unless_open:
+        unless_open.callback(connection.close)
         new = not _pragma(connection, "schema_version")
         if not new:
             _check_schema(path, connection)
@@ -87,9 +88,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
             connection.execute(f"PRAGMA {setting}")
         if new:
             connection.executescript(_SCHEMA)
-    except BaseException:
-        connection.close()
-        raise
+        unless_open.pop_all()
     return connection
 
 

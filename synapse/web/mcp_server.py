@@ -285,9 +285,9 @@ def _info_routes(operations: Operations, names: list[str]) -> list[BaseRoute]:
 @contextmanager
 def _root_logger_untouched() -> Iterator[None]:
     """The SDK's server calls `logging.basicConfig`, which leaves a root with a handler alone."""
-    placeholder = logging.NullHandler()
-    logging.root.addHandler(placeholder)
+    silent = logging.NullHandler()
+    logging.root.addHandler(silent)
     try:
         yield
     finally:
-        logging.root.removeHandler(placeholder)
+        logging.root.removeHandler(silent)
