@@ -17,7 +17,7 @@ from synapse.core.memory.record import Identity, Record
 from synapse.core.messages import Message, Poll
 from synapse.transport.guard import GuardedTransport, Reach
 from synapse.transport.packing import ENCODING, pack, unpack
-from synapse.transport.signing import sign_request, verify_reply
+from synapse.transport.signing import NONCE_BYTES, sign_request, verify_reply
 
 EXCHANGE_PATH: Final = "/gossip/exchange"
 NODE_PATH: Final = "/gossip/node"
@@ -65,7 +65,7 @@ class HttpTransport:
             body=body,
             to=peer,
             now_s=int(time.time()),
-            nonce=secrets.token_hex(16),
+            nonce=secrets.token_hex(NONCE_BYTES),
         )
         wait_ms = max((one.wait_ms for one in messages if isinstance(one, Poll)), default=0)
         response, reply = await self._request(

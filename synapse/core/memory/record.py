@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -307,11 +307,6 @@ _NO_TAGS: Final = _NoTags()
 
 def _is_hash(value: object) -> bool:
     return isinstance(value, bytes) and len(value) == 32
-
-
-def sorted_by_time(records: Sequence[Record]) -> list[Record]:
-    """Oldest first; ties by id, so that every spore gives the same order."""
-    return sorted(records, key=lambda record: (record.header.hlc, record.id))
 
 
 @dataclass(frozen=True, slots=True)

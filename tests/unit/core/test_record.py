@@ -29,7 +29,6 @@ from synapse.core.memory.record import (
     body_hash,
     encode_body,
     signature_valid,
-    sorted_by_time,
 )
 from tests.making import START_MS, identity, made_up_id, memory_record, record
 
@@ -123,16 +122,6 @@ def test_equal_contents_have_different_ids() -> None:
 def test_only_its_writer_can_sign_a_record() -> None:
     with pytest.raises(AssertionError):
         Record.composed(identity(2), WHOLE.header, WHOLE.body)
-
-
-def test_records_are_sorted_by_time_and_then_by_id() -> None:
-    same, later = Timestamp(START_MS, 1), Timestamp(START_MS, 2)
-    records = [memory_record(f"memory {n}", seq=n, hlc=same) for n in range(1, 9)]
-    records.append(memory_record("last", seq=9, hlc=later))
-    ordered = sorted_by_time(records)
-    assert ordered == sorted_by_time(records[::-1])
-    assert ordered[-1] == records[-1]
-    assert [one.id for one in ordered[:-1]] == sorted(one.id for one in records[:-1])
 
 
 # Altered records
