@@ -76,16 +76,23 @@ class ModelRequest:
     quotes: tuple[Quote, ...]
     temperature: float
     tokens_max: int
+    schema: Mapping[str, Any] | None = None  # JSON Schema of the reply, for models that take one
 
 
 @dataclass(frozen=True, slots=True)
 class CallModel:
-    """Ask one target once. The answer comes back as `ModelReplied` or `ModelFailed`."""
+    """Ask one target once. The answer comes back as `ModelReplied` or `ModelFailed`.
+
+    `purpose` (position, revision, challenge, synthesis, ...), `task` and `cycle` say what for.
+    """
 
     call_id: int
     target: str
     request: ModelRequest
     timeout_ms: int
+    purpose: str = "position"
+    task: bytes = b""
+    cycle: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,6 +74,20 @@ class TimerFired:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """What a provider said of one of its limits: `remaining` of `limit` until `reset_ms` from now.
+
+    `unit` is "requests" or "tokens"; None stands for what was not said.
+    """
+
+    unit: str
+    window_ms: int
+    limit: int | None = None
+    remaining: int | None = None
+    reset_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ModelReplied:
     """A model answered. `model` and `family` are what really served it."""
 
@@ -83,6 +97,8 @@ class ModelReplied:
     family: str
     tokens_in: int = 0
     tokens_out: int = 0
+    took_ms: int = 0
+    limits: tuple[Limit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +109,7 @@ class ModelFailed:
     failure: str
     detail: str
     retry_after_ms: int | None = None
+    took_ms: int = 0
 
 
 # Commands of this spore's own users. `token` comes back in the `Acknowledge`.
