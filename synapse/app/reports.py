@@ -16,7 +16,7 @@ def greeting(spore: Spore) -> list[str]:
     settings = spore.settings
     shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
     url = settings.public_url or f"http://{f'[{shown}]' if ':' in shown else shown}:{settings.port}"
-    families = spore.driver.node.routing.families()
+    families = spore.driver.node.thinking.routing.families()
     header = f' --header "Authorization: Bearer {spore.key}"' if spore.key_is_new else ""
     lines = [
         f"[bold]{settings.name}[/bold] at {url}",
@@ -65,13 +65,13 @@ async def examine(settings: Settings) -> list[Finding]:
         findings.append(Finding("port", True, f"{settings.host} port {settings.port} is free"))
     except ConfigError as error:
         findings.append(Finding("port", False, str(error)))
-    for url in spore.driver.node.settings.seeds:
+    for url in spore.driver.node.peers.seeds:
         try:
             await spore.transport.introduce(url, trusted=True)
             findings.append(Finding("peer", True, f"{url} answers"))
         except PeerError as error:
             findings.append(Finding("peer", False, str(error)))
-    families = spore.driver.node.routing.families()
+    families = spore.driver.node.thinking.routing.families()
     models = ", ".join(families) or "none configured: answers are extracts from memory"
     findings.append(Finding("models", True, models))
     await spore.close()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from synapse.core.memory.record import Record
 from synapse.core.messages import Message
-from synapse.core.text import SharedText
+from synapse.core.text import Shareable, SharedText
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ class ModelFailed:
     detail: str
     retry_after_ms: int | None = None
     took_ms: int = 0
+    limits: tuple[Limit, ...] = ()
 
 
 # Commands of this spore's own users. `token` comes back in the `Acknowledge`.
@@ -153,6 +156,27 @@ class SubmitTask:
 
     token: int
     text: SharedText
+    wish: Mapping[str, Shareable] = field(default_factory=dict)  # as in a task's body
+
+
+@dataclass(frozen=True, slots=True)
+class AskPrivately:
+    """Answer a question here: it is neither kept nor sent, but for the models it is put to."""
+
+    token: int
+    text: str
+    wish: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GradeTask:
+    """Say who was right: by the right answer, or by one position and whether it is right."""
+
+    token: int
+    task_id: bytes
+    right_answer: str | None = None
+    position: bytes | None = None
+    right: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +187,7 @@ class AddPeer:
     url: str
 
 
-Command = Remember | RememberPrivately | Retract | SubmitTask | AddPeer
+Command = Remember | RememberPrivately | Retract | SubmitTask | AskPrivately | GradeTask | AddPeer
 Event = (
     Restored
     | Started

@@ -15,7 +15,8 @@ from synapse.core.memory.record import NODE, RETRACTION, Draft, Identity, Record
 from synapse.core.memory.record_set import Admission, RecordSet
 from synapse.core.memory.writer_log import WriterLog
 from synapse.core.messages import Push, Supply
-from synapse.core.reasoning.task import TaskBook
+from synapse.core.reasoning.task_book import TaskBook
+from synapse.core.trust.beliefs import Beliefs
 from synapse.core.trust.evidence import Evidence
 
 Read = Callable[[Sequence[bytes]], Sequence[Record]]
@@ -38,6 +39,7 @@ class Ledger:
         self.records = RecordSet()
         self.tasks = TaskBook()
         self.evidence = Evidence()
+        self.beliefs = Beliefs(self.evidence, own=identity.key)
         self.peers = peers
         self.refused: Counter[str] = Counter()  # by reason, since the start
         self._log = WriterLog(identity, rng)
@@ -90,6 +92,7 @@ class Ledger:
         taken_back = [one for one in self._read(named) if self.records.current(one).body is None]
         for record in taken_back:
             self.tasks.withdraw(record)
+            self.evidence.withdraw(record)
         return Entered(kept, tuple(one.id for one in taken_back), known)
 
     def _fold(self, record: Record) -> None:

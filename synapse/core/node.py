@@ -1,4 +1,4 @@
-"""One node: routes events to the machines below it, and signs what its reasoning drafts.
+"""One node: routes events to its halves (gossip and thinking), and does what users command.
 
     handle(event, now_ms) -> [effect]
 
@@ -8,13 +8,13 @@ No I/O, no clock, no randomness of its own: the driver and the simulator run thi
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
 
 from synapse.core import events
-from synapse.core.effects import Acknowledge, Effect, Persist, Publish
+from synapse.core.effects import Acknowledge, Effect, Persist
 from synapse.core.errors import RecordError
 from synapse.core.gossip import Gossip
 from synapse.core.ledger import Ledger, Read
@@ -25,8 +25,6 @@ from synapse.core.memory.record import (
     CERTIFICATE,
     MEMORY,
     NODE,
-    OUTCOME,
-    POSITION,
     RETRACTION,
     TASK,
     Draft,
@@ -34,12 +32,11 @@ from synapse.core.memory.record import (
     Record,
 )
 from synapse.core.memory.record_set import dot_text
-from synapse.core.reasoning.deliberation import Deliberations
-from synapse.core.reasoning.model_routing import Routing, Target
-from synapse.core.reasoning.schedule import Annealing
+from synapse.core.reasoning.mechanisms import DEFAULTS, Quantum
+from synapse.core.reasoning.model_routing import Target
 from synapse.core.reasoning.task import LABEL_BYTES_MAX
 from synapse.core.text import SharedText
-from synapse.core.trust import weights
+from synapse.core.thinking import Thinking, ThinkingSettings
 from synapse.core.wall.release import Wall, constant
 from synapse.core.wall.release import dot as shared_dot
 
@@ -53,11 +50,14 @@ class NodeSettings:
     name: str
     url: str | None  # where others dial it; None when nobody can
     software: str
-    seeds: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()  # addresses the operator wrote
+    public_seeds: tuple[str, ...] = ()  # addresses from a public list
     targets: tuple[Target, ...] = ()
     private_addresses: bool = False
     sync_interval_ms: int = 5_000
     task_deadline_ms: int = 60_000
+    quantum: Quantum = DEFAULTS
+    synthesis: bool = False  # whether a model writes out in prose what was decided
 
 
 class Node:
@@ -85,26 +85,31 @@ class Node:
             private_addresses=settings.private_addresses,
         )
         self.ledger = Ledger(identity, peers=peers, rng=rng, read=read)
-        self.routing = Routing(settings.targets, Random(rng.getrandbits(64)))
-        self.deliberations = Deliberations(
-            routing=self.routing,
+        self.thinking = Thinking(
+            self.ledger,
+            ThinkingSettings(
+                targets=settings.targets,
+                task_deadline_ms=settings.task_deadline_ms,
+                quantum=settings.quantum,
+                synthesis=settings.synthesis,
+            ),
+            write=lambda draft, now_ms: self._write(draft, now_ms=now_ms)[1],
             search=search,
             share=wall.share,
-            weight=self.weight,
-            help_expected=self._help_expected,
-            deadline_ms=settings.task_deadline_ms,
-            annealing=Annealing(),
+            rng=Random(rng.getrandbits(64)),
         )
         self._gossip = Gossip(
             self.ledger,
             read=read,
-            react=self._react,
+            react=self.thinking.react,
             rng=Random(rng.getrandbits(64)),
             interval_ms=settings.sync_interval_ms,
             dialable=settings.url is not None,
         )
         for url in settings.seeds:
             peers.add_seed(url)
+        for url in settings.public_seeds:
+            peers.add_seed(url, public=True)
 
     @property
     def peers(self) -> PeerTable:
@@ -115,11 +120,6 @@ class Node:
         """What should happen because of `event`, in order."""
         handler = _HANDLERS[type(event)]
         return handler(self, event, now_ms)
-
-    def weight(self, family: str) -> float:
-        """A family's vote in nats, from every grade met."""
-        right, wrong = self.ledger.evidence.counts.totals((family, "text"))
-        return weights.weight(right, wrong)
 
     @property
     def description(self) -> Record | None:
@@ -141,16 +141,14 @@ class Node:
             url=SharedText(self.settings.url) if self.settings.url is not None else None,
             software=constant(self.settings.software),
             families=tuple(
-                self._wall.share(one, bytes_max=LABEL_BYTES_MAX) for one in self.routing.families()
+                self._wall.share(one, bytes_max=LABEL_BYTES_MAX)
+                for one in self.thinking.routing.families()
             ),
         )
         effects: list[Effect] = []
         if self.description is None or _differs(self.description, said):
             self._gossip.description, effects = self._write(Draft(NODE, said), now_ms=now_ms)
-        for task in self.ledger.tasks:
-            if task.author == self.key and task.outcome is None:
-                effects += self._finish(self.deliberations.begin(task, now_ms=now_ms), now_ms)
-        return effects + self._gossip.start(now_ms=now_ms)
+        return effects + self.thinking.resume(now_ms) + self._gossip.start(now_ms=now_ms)
 
     # Commands of this spore's users.
 
@@ -188,13 +186,10 @@ class Node:
         return self._write_for(command.token, draft, now_ms=now_ms)[1]
 
     def _submit_task(self, command: events.SubmitTask, now_ms: int) -> list[Effect]:
-        record, effects = self._write_for(
-            command.token, Draft(TASK, {"text": command.text}), now_ms=now_ms
-        )
+        draft = Draft(TASK, {**command.wish, "text": command.text})
+        record, effects = self._write_for(command.token, draft, now_ms=now_ms)
         task = self.ledger.tasks.get(record.id) if record is not None else None
-        if task is not None:
-            effects += self._finish(self.deliberations.begin(task, now_ms=now_ms), now_ms)
-        return effects
+        return effects + self.thinking.begin(task, now_ms) if task is not None else effects
 
     def _add_peer(self, command: events.AddPeer, now_ms: int) -> list[Effect]:
         if not handshake.url_valid(command.url):
@@ -222,63 +217,14 @@ class Node:
         effects = self._gossip.after(entered, source=None, push=True, now_ms=now_ms)
         return entered.records[0], effects
 
-    def _finish(self, items: Iterable[Effect | Draft], now_ms: int) -> list[Effect]:
-        """Sign the drafts among `items`; what follows from a record comes after it."""
-        effects: list[Effect] = []
-        for item in items:
-            if isinstance(item, Draft):
-                effects += self._write(item, now_ms=now_ms)[1]
-            else:
-                effects.append(item)
-        return effects
-
-    def _react(self, record: Record, now_ms: int) -> list[Effect]:
-        """What a record makes us do, beyond keeping it."""
-        task = self.ledger.tasks.get(record.header.refs[0] if record.header.refs else record.id)
-        if task is None:
-            return []
-        if record.kind == TASK and record.header.writer != self.key:
-            asker = self.peers.get(task.author)
-            families = asker.said.families if asker is not None else ()
-            items = self.deliberations.contribute(task, asker_families=families, now_ms=now_ms)
-            return self._finish(items, now_ms)
-        effects: list[Effect] = []
-        if record.kind in (POSITION, OUTCOME):
-            effects.append(Publish("task", _task_notice(record, task.id)))
-        if record.kind == POSITION:
-            items = self.deliberations.on_position(task, now_ms=now_ms)
-            effects += self._finish(items, now_ms)
-        return effects
-
-    def _help_expected(self, now_ms: int) -> list[bytes]:
-        """Live peers with a model family that we lack."""
-        own = set(self.routing.families())
-        alive = self.peers.alive(now_ms=now_ms)
-        return [peer.key for peer in alive if set(peer.said.families) - own]
-
     # Timers.
 
     def _timer(self, event: events.TimerFired, now_ms: int) -> list[Effect]:
         match event.name.split("/", 1):
-            case ["task", task_id]:
-                items = self.deliberations.on_timer(bytes.fromhex(task_id), now_ms=now_ms)
-                return self._finish(items, now_ms)
+            case ["task" | "check" | "lease" as kind, task_id]:
+                return self.thinking.on_timer(kind, bytes.fromhex(task_id), now_ms)
             case _:
                 return self._gossip.on_timer(event.name, now_ms)
-
-    # Models.
-
-    def _model_replied(self, event: events.ModelReplied, now_ms: int) -> list[Effect]:
-        items = self.deliberations.on_reply(
-            event.call_id, event.text, model=event.model, family=event.family, now_ms=now_ms
-        )
-        return self._finish(items, now_ms)
-
-    def _model_failed(self, event: events.ModelFailed, now_ms: int) -> list[Effect]:
-        items = self.deliberations.on_failure(
-            event.call_id, event.failure, retry_after_ms=event.retry_after_ms, now_ms=now_ms
-        )
-        return self._finish(items, now_ms)
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Node, Any, int], list[Effect]]]] = {
@@ -292,12 +238,14 @@ _HANDLERS: Final[dict[type[Any], Callable[[Node, Any, int], list[Effect]]]] = {
         event, now_ms
     ),
     events.TimerFired: Node._timer,
-    events.ModelReplied: Node._model_replied,
-    events.ModelFailed: Node._model_failed,
+    events.ModelReplied: lambda node, event, now_ms: node.thinking.on_reply(event, now_ms),
+    events.ModelFailed: lambda node, event, now_ms: node.thinking.on_failure(event, now_ms),
     events.Remember: Node._remember,
     events.RememberPrivately: Node._remember_privately,
     events.Retract: Node._retract,
     events.SubmitTask: Node._submit_task,
+    events.AskPrivately: lambda node, event, now_ms: node.thinking.begin_privately(event, now_ms),
+    events.GradeTask: lambda node, event, now_ms: node.thinking.grade(event, now_ms),
     events.AddPeer: Node._add_peer,
 }
 
@@ -307,7 +255,3 @@ def _differs(before: Record, now: Mapping[str, Any]) -> bool:
     said = dict(before.content())
     said.pop("salt", None)
     return {**now, "families": list(now["families"])} != said
-
-
-def _task_notice(record: Record, task_id: bytes) -> dict[str, Any]:
-    return {"id": task_id.hex(), "status": record.kind, "record": record.id.hex()}

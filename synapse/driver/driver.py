@@ -32,7 +32,6 @@ from synapse.core.errors import (
     Busy,
     NotFound,
     PeerError,
-    ProviderError,
     Refused,
     StorageError,
     SynapseError,
@@ -41,9 +40,12 @@ from synapse.core.memory.memory import from_private, from_record
 from synapse.core.messages import Message, Poll
 from synapse.core.node import Node
 from synapse.driver.indexer import Indexer
+from synapse.driver.model_calls import ModelCalls
 from synapse.driver.news import News
 from synapse.driver.queues import Mailboxes, MessageQueue
-from synapse.ports import Index, Provider, RecordLog, Transport
+from synapse.ports import AttemptLog, Index, Provider, RecordLog, Transport
+from synapse.storage.attempt_log import MemoryAttemptLog
+from synapse.storage.views import Views
 
 INBOX_MAX: Final = 4_096  # events; at a tenth of a millisecond each, half a second of work
 BATCH_MAX: Final = 256  # events of one commit; keeps a commit's share of the latency bounded
@@ -76,8 +78,10 @@ class Driver:
         transport: Transport,
         providers: Mapping[str, Provider],
         clock: Callable[[], int],
+        attempts: AttemptLog | None = None,
     ) -> None:
-        """`providers` maps each target's name to what can ask it; `clock` gives milliseconds."""
+        """`providers` maps each target's name to what can ask it; `clock` gives milliseconds;
+        `attempts` keeps what became of each call, by default in memory."""
         self.node = node
         self.log = log
         self.index = index
@@ -85,7 +89,13 @@ class Driver:
         self.clock = clock
         self.indexer = Indexer(log, index, self.news)
         self._transport = transport
-        self._providers = providers
+        self.attempts = attempts if attempts is not None else MemoryAttemptLog()
+        self._models = ModelCalls(
+            providers,
+            self.attempts,
+            clock=clock,
+            tell=lambda event: self._tell(_Work((event,))),
+        )
         self._inbox: asyncio.Queue[_Work] = asyncio.Queue(INBOX_MAX)
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._commands: dict[int, asyncio.Future[bytes | None]] = {}
@@ -157,12 +167,14 @@ class Driver:
     # Life.
 
     async def restore(self) -> None:
-        """Rebuild every view from the log, then open for business."""
-        loop = asyncio.get_running_loop()
-        scan = self.log.scan(bodies_of=VIEW_KINDS)
-        while chunk := await loop.run_in_executor(None, lambda: tuple(islice(scan, RESTORE_CHUNK))):
-            self.node.handle(events.Restored(chunk), now_ms=self.clock())
+        """Rebuild every view, from the log and what is kept beside it; then open for business."""
+        views = Views(self.log, self.node.ledger.records)
+        found = await asyncio.to_thread(views.load)
+        for part in views.restored(found, VIEW_KINDS, own=self.node.key):
+            while chunk := await asyncio.to_thread(tuple, islice(part, RESTORE_CHUNK)):
+                self.node.handle(events.Restored(chunk), now_ms=self.clock())
         self._restored = True
+        self._spawn(views.keep())
         await self._handle([_Work((events.Started(),))])
 
     def stop_waiting(self) -> None:
@@ -267,7 +279,7 @@ class Driver:
             case SetTimer(name, after_ms):
                 self._set_timer(name, after_ms)
             case CallModel():
-                self._spawn(self._call_model(effect))
+                self._spawn(self._models.make(effect))
             case Acknowledge():
                 self._acknowledge(effect)
             case Publish(topic, data):
@@ -339,27 +351,6 @@ class Driver:
         else:
             await self._tell(_Work((events.Introduced(effect.url, record),)))
 
-    async def _call_model(self, call: CallModel) -> None:
-        provider = self._providers[call.target]
-        event: events.Event
-        try:
-            reply = await provider.complete(call.target, call.request, timeout_ms=call.timeout_ms)
-        except ProviderError as error:
-            _log.info("model_failed", target=call.target, failure=error.failure, detail=str(error))
-            event = events.ModelFailed(
-                call.call_id, error.failure, str(error), error.retry_after_ms
-            )
-        else:
-            event = events.ModelReplied(
-                call.call_id,
-                reply.text,
-                reply.model,
-                reply.family,
-                reply.tokens_in,
-                reply.tokens_out,
-            )
-        await self._tell(_Work((event,)))
-
     # Plumbing.
 
     def _enqueue(self, work: _Work) -> None:
@@ -390,6 +381,10 @@ class Driver:
 VIEW_KINDS: Final = (
     "task",
     "position",
+    "commitment",
+    "abstention",
+    "verdict",
+    "lease",
     "outcome",
     "grade",
     "retraction",

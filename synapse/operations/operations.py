@@ -214,7 +214,7 @@ class Operations:
         cited = [self.driver.log.memory(cite) for cite in cites]
         return rendering.task_view(
             task,
-            self._node.deliberations.waiting(task.id),
+            self._node.thinking.deliberations.waiting(task.id),
             [memory for memory in cited if memory is not None and memory.shared],
             own_key=self._node.key,
             name_of=self.name_of,
@@ -250,7 +250,7 @@ class Operations:
         return TaskList(
             tasks=[
                 rendering.task_summary(
-                    task, self._node.deliberations.waiting(task.id), own_key=self._node.key
+                    task, self._node.thinking.deliberations.waiting(task.id), own_key=self._node.key
                 )
                 for task in page
             ],

@@ -8,8 +8,8 @@ from synapse.core.membership.peer_table import Peer, Seed
 from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Record
 from synapse.core.reasoning.canonical import grouped
-from synapse.core.reasoning.deliberation import Waiting
 from synapse.core.reasoning.model_routing import EXTRACTIVE, Target, TargetState
+from synapse.core.reasoning.session import Waiting
 from synapse.core.reasoning.task import Position, Task
 from synapse.replies import (
     Citation,
@@ -244,7 +244,7 @@ def _delta(position: Position) -> DeltaView:
         family=position.family,
         cycle=position.cycle,
         hypothesis=position.answer,
-        claims=list(position.claims),
+        claims=[claim.text for claim in position.claims],
         confidence=position.confidence,
         cites=[cite.hex() for cite in position.cites],
         timestamp=position.created_ms / 1_000,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from synapse import __version__
 from synapse.core.memory.record import MEMORY
+from synapse.core.reasoning.session import CHALLENGE_ABOVE, CYCLES_MAX
+from synapse.core.reasoning.task import HYPOTHESES_MAX
 from synapse.driver.driver import Driver
 from synapse.operations import rendering
 from synapse.replies import Health, IndexHealth, Off, Providers, VectorClockView
@@ -18,7 +20,7 @@ def health(driver: Driver, *, started_ms: int) -> Health:
     outcomes = [task.outcome for task in tasks if task.outcome is not None]
     supports = [one.support for one in outcomes if one.support is not None]
     own = len(records.index(driver.node.key))
-    families = driver.node.routing.families()
+    families = driver.node.thinking.routing.families()
     stalled = driver.stalled
     last = _last_position(driver)
     return Health(
@@ -61,7 +63,7 @@ def health(driver: Driver, *, started_ms: int) -> Health:
 def providers(driver: Driver) -> Providers:
     """Every model this spore may ask."""
     now_ms = driver.clock()
-    routing = driver.node.routing
+    routing = driver.node.thinking.routing
     note = (
         "asked in this order; one that fails rests, and the next is asked"
         if routing.families()
@@ -79,24 +81,35 @@ def providers(driver: Driver) -> Providers:
 
 def quantum(driver: Driver) -> dict[str, object]:
     """The annealing schedule in use; what is not built says so."""
-    annealing = driver.node.deliberations.annealing
-    off = {"enabled": False}
+    quantum = driver.node.thinking.deliberations.quantum
     return {
         "annealing": {
-            "enabled": True,
-            "T_HOT": annealing.hottest,
-            "T_COLD": annealing.coldest,
+            "enabled": quantum.annealing,
+            "T_HOT": quantum.schedule.hottest,
+            "T_COLD": quantum.schedule.coldest,
             "schedule": [
-                annealing.temperature(cycle, cycles=driver.node.deliberations.cycles_max)
-                for cycle in range(driver.node.deliberations.cycles_max)
+                quantum.temperature(cycle, cycles=CYCLES_MAX) for cycle in range(CYCLES_MAX)
             ],
             "unit": "sampling temperature",
         },
-        "superposition": off,
-        "interference": off,
-        "tunneling": off,
-        "entanglement": off,
-        "decoherence": off,
+        "superposition": {
+            "enabled": quantum.superposition,
+            "hypotheses": HYPOTHESES_MAX,
+            "unit": "probability",
+        },
+        "interference": {"enabled": quantum.interference, "unit": "nats"},
+        "tunneling": {
+            "enabled": quantum.tunnelling,
+            "above_agreement": CHALLENGE_ABOVE,
+            "unit": "challenges per task, at most one",
+        },
+        "entanglement": {"enabled": quantum.entanglement, "unit": "error correlation, -1 to 1"},
+        "decoherence": {
+            "enabled": quantum.decoherence,
+            "lambda": quantum.decay_per_day,
+            "half_life_days": quantum.half_life_days,
+            "unit": "1/day",
+        },
     }
 
 

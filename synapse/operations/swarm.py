@@ -47,7 +47,7 @@ def nodes(driver: Driver) -> FederationNodes:
             name=settings.name,
             role="spore",
             tier="self",
-            specialization=driver.node.routing.families(),
+            specialization=driver.node.thinking.routing.families(),
             active=True,
         )
     ]
@@ -69,7 +69,9 @@ def nodes(driver: Driver) -> FederationNodes:
 def trust(driver: Driver) -> dict[str, TrustView]:
     """What grades say of each model family; families that nobody graded stand at the prior."""
     counts = driver.node.ledger.evidence.counts
-    families = {family for family, _ in counts.graded()} | set(driver.node.routing.families())
+    families = {family for family, _ in counts.graded()} | set(
+        driver.node.thinking.routing.families()
+    )
     for peer in driver.node.peers:
         families.update(peer.said.families)
     views = {}

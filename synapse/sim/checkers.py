@@ -119,7 +119,7 @@ def tasks_end(hosts: Sequence[Host]) -> Iterator[str]:
         outcomes = {task.outcome.id if task and task.outcome else None for task in found}
         if len(outcomes) > 1:
             yield f"{task_id.hex()[:12]} has {len(outcomes)} outcomes"
-        waits = author in by_key and by_key[author].node.deliberations.waiting(task_id)
+        waits = author in by_key and by_key[author].node.thinking.deliberations.waiting(task_id)
         if None in outcomes and not waits:
             yield f"{task_id.hex()[:12]} neither ended nor waits"
 

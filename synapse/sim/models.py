@@ -9,10 +9,11 @@ from random import Random
 from typing import Final
 
 from synapse.core.effects import CallModel, ModelRequest
-from synapse.core.events import ModelFailed, ModelReplied
+from synapse.core.events import Limit, ModelFailed, ModelReplied
 from synapse.core.reasoning.model_routing import EXTRACTIVE, Target
 
 MINUTE_MS: Final = 60_000
+DAY_MS: Final = 86_400_000
 _SUM: Final = re.compile(r"(\d+) \+ (\d+)")
 
 Answer = tuple[int, ModelReplied | ModelFailed]
@@ -21,19 +22,57 @@ Answer = tuple[int, ModelReplied | ModelFailed]
 
 @dataclass(slots=True)
 class Account:
-    """What a vendor lets one account do, over all hosts that use it."""
+    """What a vendor lets one account do, over all hosts that use it. None: as much as they like.
 
-    calls_a_minute: int
-    _minute: int = -1
-    _calls: int = 0
+    Its days begin at `midnight_ms` of virtual time and every 24 hours from there. `stated`: spores
+    know its limits before they first ask.
+    """
 
-    def admits(self, now_ms: int) -> bool:
-        """Count one call; whether it is within the quota."""
-        minute = now_ms // MINUTE_MS
-        if minute != self._minute:
-            self._minute, self._calls = minute, 0
-        self._calls += 1
-        return self._calls <= self.calls_a_minute
+    calls_a_minute: int | None = None
+    calls_a_day: int | None = None
+    midnight_ms: int = 0
+    stated: bool = False
+    asked: int = 0
+    refused: int = 0
+    _windows: dict[int, tuple[int, int]] = field(default_factory=dict)  # [length]: number, calls
+
+    def refusal(self, now_ms: int) -> tuple[str, int] | None:
+        """Count one call; the failure and the wait in milliseconds when it is one too many."""
+        self.asked += 1
+        spent: tuple[str, int] | None = None
+        for failure, limit, window_ms in self._limits():
+            number, calls = self._window(window_ms, now_ms)
+            self._windows[window_ms] = number, calls + 1
+            if calls >= limit:
+                spent = failure, window_ms - (now_ms - self.midnight_ms) % window_ms
+        self.refused += spent is not None
+        return spent
+
+    def limits(self, now_ms: int) -> tuple[Limit, ...]:
+        """What it says of its limits with a reply."""
+        return tuple(
+            Limit(
+                "requests",
+                window_ms,
+                limit,
+                max(0, limit - self._window(window_ms, now_ms)[1]),
+                window_ms - (now_ms - self.midnight_ms) % window_ms,
+            )
+            for _, limit, window_ms in self._limits()
+        )
+
+    def _limits(self) -> list[tuple[str, int, int]]:
+        both = (
+            ("rate_limited", self.calls_a_minute, MINUTE_MS),
+            ("quota_day", self.calls_a_day, DAY_MS),
+        )
+        return [(failure, limit, ms) for failure, limit, ms in both if limit is not None]
+
+    def _window(self, window_ms: int, now_ms: int) -> tuple[int, int]:
+        """The number of the window it is in, and the calls counted there."""
+        number = (now_ms - self.midnight_ms) // window_ms
+        counted = self._windows.get(window_ms, (number, 0))
+        return counted if counted[0] == number else (number, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +89,28 @@ class ScriptedModel:
     @property
     def target(self) -> Target:
         """How the core's routing sees it."""
-        return Target(self.name, self.family, account=f"account of {self.name}")
+        known = self.account.limits(0) if self.account is not None and self.account.stated else ()
+        limits = tuple(Limit(one.unit, one.window_ms, one.limit) for one in known)
+        return Target(self.name, self.family, account=f"account of {self.name}", limits=limits)
 
     def answer(self, call: CallModel, rng: Random, *, now_ms: int) -> Answer:
         """What becomes of a call made now."""
         delay_ms = rng.randint(*self.latency_ms)
         if delay_ms > call.timeout_ms:
             return call.timeout_ms, ModelFailed(call.call_id, "slow", "no answer in time")
-        if self.account is not None and not self.account.admits(now_ms):
-            wait_ms = MINUTE_MS - now_ms % MINUTE_MS
-            failed = ModelFailed(call.call_id, "rate_limited", "quota spent", wait_ms)
-            return delay_ms // 10, failed
+        spent = self.account.refusal(now_ms) if self.account is not None else None
+        if spent is not None:
+            return delay_ms // 10, ModelFailed(call.call_id, spent[0], "quota spent", spent[1])
         for failure, share in self.failures:
             if rng.random() < share:
                 return delay_ms, ModelFailed(call.call_id, failure, "scripted")
         text = self._text(call.request, rng)
         if text is None:
             return 1, ModelFailed(call.call_id, "refused", "nothing recalled bears on this")
-        return delay_ms, ModelReplied(call.call_id, text, self.name, self.family)
+        limits = self.account.limits(now_ms) if self.account is not None else ()
+        return delay_ms, ModelReplied(
+            call.call_id, text, self.name, self.family, took_ms=delay_ms, limits=limits
+        )
 
     def _text(self, request: ModelRequest, rng: Random) -> str | None:
         if self.family == EXTRACTIVE:

@@ -243,6 +243,11 @@ def _three_families() -> Sequence[Sequence[ScriptedModel]]:
     )
 
 
+def _one_account() -> Sequence[Sequence[ScriptedModel]]:
+    shared = Account(calls_a_minute=8)
+    return ((ScriptedModel("alpha-1", "alpha", skill=0.9, account=shared),),)
+
+
 SCENARIOS: Final[Mapping[str, Scenario]] = {
     "calm": Scenario("nothing goes wrong"),
     "partition": Scenario(
@@ -271,6 +276,11 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
         "tasks for models of three families that err, fail and run out of quota",
         teams=_three_families,
         tasks=12,
+    ),
+    "quota": Scenario(
+        "tasks for hosts that all use one account, which allows eight calls a minute",
+        teams=_one_account,
+        tasks=16,
     ),
     "liars": Scenario(
         "one host in four lies: echoes fingerprints, forges, replays, equivocates", liars=4

@@ -48,7 +48,7 @@ def test_a_swarm_out_of_quota_waits_and_says_until_when() -> None:
     hosts = swarm.add(5, models=(model("alpha", account=spent),))
     tasks = asked(swarm, hosts[0])
     (task,) = hosts[0].node.ledger.tasks
-    waiting = hosts[0].node.deliberations.waiting(task.id)
+    waiting = hosts[0].node.thinking.deliberations.waiting(task.id)
     assert waiting is not None
     assert waiting.retry_at_ms > EPOCH_MS + swarm.simulator.clock.now_ms
     assert waiting.reasons == {"alpha-1": "rate_limited"}

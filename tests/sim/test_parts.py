@@ -212,5 +212,5 @@ def test_checkers_notice_a_task_that_nobody_ends() -> None:
     harmed.swarm.simulator.ask(host, "What is 1 + 1?")
     harmed.swarm.wait(1_000)
     (task,) = host.node.ledger.tasks
-    host.node.deliberations._running.pop(task.id, None)
+    host.node.thinking.deliberations.sessions.pop(task.id, None)
     assert "neither ended nor waits" in harmed.found()

@@ -29,7 +29,8 @@ class Peer:
     """One other spore, and our dealings with it."""
 
     said: Description
-    seed: bool = False  # the operator named its address
+    seed: bool = False  # its address is a seed's
+    vouched: bool = False  # the operator itself wrote that address: its word counts as ours
     health: Health = field(default_factory=Health)
     url: str | None = None  # where we dial it: the seed's address, or the one it claims
     group: str = ""  # the network group of the address it claims
@@ -46,9 +47,10 @@ class Peer:
 
 @dataclass(slots=True)
 class Seed:
-    """An address the operator wrote, until whoever lives there has introduced itself."""
+    """An address to begin from, until whoever lives there has introduced itself."""
 
     url: str
+    public: bool = False  # from a list that others keep: dialled, but nobody vouches for it
     key: bytes | None = None
     retry_ms: int = 0
     attempts: int = 0
@@ -78,9 +80,11 @@ class PeerTable:
         """The peer with this key."""
         return self._peers.get(key)
 
-    def add_seed(self, url: str) -> Seed:
-        """Talk to whoever answers there."""
-        return self.seeds.setdefault(url, Seed(url))
+    def add_seed(self, url: str, *, public: bool = False) -> Seed:
+        """Talk to whoever answers there. An address the operator wrote is not `public`."""
+        seed = self.seeds.setdefault(url, Seed(url, public))
+        seed.public = seed.public and public
+        return seed
 
     def describe(self, record: Record, *, trusted: bool = False) -> Peer | None:
         """Take in a description. None when it is our own, old, nonsense or one too many.
@@ -116,7 +120,7 @@ class PeerTable:
         if seed is not None:
             seed.key, seed.problem, seed.attempts = said.key, "", 0
         if peer is not None and seed is not None:
-            peer.seed, peer.url = True, url
+            peer.seed, peer.url, peer.vouched = True, url, not seed.public
         return peer
 
     def introduction_failed(self, url: str, reason: str, *, now_ms: int) -> None:
@@ -131,7 +135,7 @@ class PeerTable:
         """Somebody else answers where this peer was: learn anew who lives at the seed's address."""
         peer = self.get(key)
         if peer is not None:
-            peer.seed, peer.url = False, None
+            peer.seed, peer.url, peer.vouched = False, None, False
         for seed in self.seeds.values():
             if seed.key == key:
                 seed.key, seed.retry_ms = None, now_ms

@@ -4,13 +4,18 @@ Keys are 40 bytes: milliseconds of the record's HLC (8, big-endian) and its id (
 blocks so that a record costs 40 bytes. A fingerprint of any range is two prefix look-ups and the
 sum of two partial blocks. Sums are modulo 2^256 and never XOR: 258 crafted ids are enough to hide
 a record from a XOR fingerprint (`docs/protocol.md`).
+
+A block is never changed, only replaced. So a copy of the list of blocks is a copy of the index,
+which can be written to a file while the index goes on, and a block may lie in a mapped file until
+a change replaces it.
 """
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
@@ -18,8 +23,10 @@ from synapse.core.memory.record import Record
 
 KEY_BYTES: Final = 40
 FINGERPRINT_BYTES: Final = 16
-_BLOCK_KEYS: Final = 512  # a block is 20 KiB: an insertion moves half of it, a lookup bisects it
+BLOCK_KEYS: Final = 512  # a block is 20 KiB: an insertion copies it, a look-up bisects it
 _MODULUS: Final = 1 << 256
+
+Block = bytes | memoryview
 
 
 def key_of(record: Record) -> bytes:
@@ -33,52 +40,81 @@ def fingerprint(total: int, count: int) -> bytes:
     return hashlib.sha256(data).digest()[:FINGERPRINT_BYTES]
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """An index at one moment: its keys, sorted within and across blocks of which none is empty,
+    and the sum of each block's ids modulo 2^256."""
+
+    keys: Sequence[Block] = ()
+    sums: Sequence[int] = ()
+
+
 class IdIndex:
     """A sorted set of keys. Positions count from 0."""
 
-    def __init__(self) -> None:
-        self._blocks: list[bytearray] = []
-        self._firsts: list[bytes] = []
-        self._sums: list[int] = []
-        self._count = 0
+    def __init__(self, blocks: Blocks | None = None) -> None:
+        """An empty index, or what `blocks` once gave, which is believed."""
+        given = blocks or Blocks()
+        self._blocks = list(given.keys)
+        self._firsts = [bytes(block[:KEY_BYTES]) for block in given.keys]
+        self._sums = list(given.sums)
+        self._count = sum(map(len, given.keys)) // KEY_BYTES
+        self._total = sum(given.sums)
         self._prefix: tuple[list[int], list[int]] | None = None  # counts, sums before each block
 
     def __len__(self) -> int:
         return self._count
 
+    def blocks(self) -> Blocks:
+        """Everything that is in here now; later changes to the index leave it alone."""
+        return Blocks(tuple(self._blocks), tuple(total % _MODULUS for total in self._sums))
+
     def add(self, key: bytes) -> bool:
         """Insert a key; False when it was there."""
         assert len(key) == KEY_BYTES
         if not self._blocks:
-            self._blocks, self._firsts, self._sums = [bytearray(key)], [key], [_value(key)]
+            self._blocks, self._firsts, self._sums = [b""], [key], [0]
+        number = self._number(key)
+        block = self._blocks[number]
+        cut = _position(block, key) * KEY_BYTES
+        if block[cut : cut + KEY_BYTES] == key:
+            return False
+        self._blocks[number] = b"".join((block[:cut], key, block[cut:]))
+        if cut == 0:
+            self._firsts[number] = key
+        self._changed(number, _value(key), 1)
+        if len(self._blocks[number]) > BLOCK_KEYS * KEY_BYTES:
+            last = number == len(self._blocks) - 1 and cut == len(block)
+            self._split(number, BLOCK_KEYS if last else BLOCK_KEYS // 2)
+        return True
+
+    def discard(self, key: bytes) -> bool:
+        """Take a key out; False when it was not there."""
+        if key not in self:
+            return False
+        number = self._number(key)
+        block = self._blocks[number]
+        cut = _position(block, key) * KEY_BYTES
+        left = b"".join((block[:cut], block[cut + KEY_BYTES :]))
+        self._changed(number, -_value(key), -1)
+        if left:
+            self._blocks[number], self._firsts[number] = left, left[:KEY_BYTES]
         else:
-            number = max(0, bisect_right(self._firsts, key) - 1)
-            block = self._blocks[number]
-            at = _position(block, key)
-            if block[at * KEY_BYTES : (at + 1) * KEY_BYTES] == key:
-                return False
-            block[at * KEY_BYTES : at * KEY_BYTES] = key
-            self._sums[number] += _value(key)
-            if at == 0:
-                self._firsts[number] = key
-            if len(block) >= _BLOCK_KEYS * KEY_BYTES:
-                self._split(number)
-        self._count += 1
-        self._prefix = None
+            del self._blocks[number], self._firsts[number], self._sums[number]
         return True
 
     def __contains__(self, key: bytes) -> bool:
         if not self._blocks:
             return False
-        block = self._blocks[max(0, bisect_right(self._firsts, key) - 1)]
-        at = _position(block, key)
-        return block[at * KEY_BYTES : (at + 1) * KEY_BYTES] == key
+        block = self._blocks[self._number(key)]
+        cut = _position(block, key) * KEY_BYTES
+        return block[cut : cut + KEY_BYTES] == key
 
     def position(self, bound: bytes) -> int:
         """How many keys are below `bound`, which may be any prefix of a key."""
-        number = max(0, bisect_right(self._firsts, bound) - 1)
         if not self._blocks:
             return 0
+        number = self._number(bound)
         counts, _ = self._prefixes()
         return counts[number] + _position(self._blocks[number], bound)
 
@@ -110,18 +146,20 @@ class IdIndex:
         """The fingerprint of the keys at positions `start` to `stop`."""
         return fingerprint(self._sum_below(stop) - self._sum_below(start), stop - start)
 
+    def _number(self, bound: bytes) -> int:
+        """Which block holds `bound`, if any does. There must be a block."""
+        return max(0, bisect_right(self._firsts, bound) - 1)
+
     def _sum_below(self, position: int) -> int:
-        if position <= 0 or not self._blocks:
+        if position <= 0:
             return 0
+        if position >= self._count:  # each heartbeat asks for the whole: no prefixes for that
+            return self._total
         counts, sums = self._prefixes()
-        number = min(bisect_right(counts, position) - 1, len(self._blocks) - 1)
+        number = bisect_right(counts, position) - 1
         block = self._blocks[number]
         within = (position - counts[number]) * KEY_BYTES
-        if within >= len(block):
-            return sums[number] + self._sums[number]
-        return sums[number] + sum(
-            _value(block[offset : offset + KEY_BYTES]) for offset in range(0, within, KEY_BYTES)
-        )
+        return sums[number] + _sum(block[:within])
 
     def _prefixes(self) -> tuple[list[int], list[int]]:
         if self._prefix is None:
@@ -131,25 +169,38 @@ class IdIndex:
             self._prefix = (counts, sums)
         return self._prefix
 
-    def _split(self, number: int) -> None:
-        block = self._blocks[number]
-        half = _BLOCK_KEYS // 2 * KEY_BYTES
-        left, right = block[:half], block[half:]
+    def _changed(self, number: int, value: int, count: int) -> None:
+        self._sums[number] += value
+        self._total += value
+        self._count += count
+        self._prefix = None
+
+    def _split(self, number: int, keys: int) -> None:
+        """Leave so many keys in a block and put the others in one after it: half of them, or all
+        but the newest, because records mostly come in the order of time."""
+        block = bytes(self._blocks[number])
+        left, right = block[: keys * KEY_BYTES], block[keys * KEY_BYTES :]
+        total = _sum(right)
         self._blocks[number : number + 1] = [left, right]
-        self._firsts[number : number + 1] = [bytes(left[:KEY_BYTES]), bytes(right[:KEY_BYTES])]
-        total = sum(_value(left[at : at + KEY_BYTES]) for at in range(0, half, KEY_BYTES))
-        self._sums[number : number + 1] = [total, self._sums[number] - total]
+        self._firsts.insert(number + 1, right[:KEY_BYTES])
+        self._sums[number : number + 1] = [self._sums[number] - total, total]
 
 
-def _value(key: bytes | bytearray) -> int:
+def _value(key: Block) -> int:
     return int.from_bytes(key[8:], "big")
 
 
-def _position(block: bytearray, bound: bytes) -> int:
+def _sum(block: Block) -> int:
+    return sum(
+        _value(block[offset : offset + KEY_BYTES]) for offset in range(0, len(block), KEY_BYTES)
+    )
+
+
+def _position(block: Block, bound: bytes) -> int:
     low, high = 0, len(block) // KEY_BYTES
     while low < high:
         middle = (low + high) // 2
-        if block[middle * KEY_BYTES : (middle + 1) * KEY_BYTES] < bound:
+        if bytes(block[middle * KEY_BYTES : (middle + 1) * KEY_BYTES]) < bound:
             low = middle + 1
         else:
             high = middle

@@ -1,76 +1,64 @@
-"""Drives the tasks this spore was asked, and lends its models to those of others.
+"""Drives the tasks this spore was asked, and those whose asker is gone.
 
-Positions are blind first: no model sees another's answer. Only when families disagree are they
-asked again, cooler, with the answers shown but neither names nor counts, which cost accuracy.
-Everything that is decided becomes a record, so that every spore can show it.
+Positions are blind first: no model sees another's answer, and while peers are still thinking ours
+are not shown to them either (`helping` is their side of it). The gate asks as few families as
+would decide if they agreed. Answers are checked in code as they come. Only when that decides
+nothing are members asked again, cooler, with the answers and what checkers found, but neither
+names nor counts, which cost accuracy. Collapse is code; prose is written afterwards, and refused
+if it says something else. Everything decided becomes a record, so that every spore can show it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import count
+from collections.abc import Callable, Sequence
+from random import Random
 from typing import Final, Protocol
 
-from synapse.core.effects import CallModel, Effect, Publish, Quote, SetTimer
+from synapse.core.effects import Effect, Publish, Quote, SetTimer
+from synapse.core.events import ModelFailed, ModelReplied
 from synapse.core.memory.memory import Memory
-from synapse.core.memory.record import OUTCOME, POSITION, REFS_MAX, Draft
-from synapse.core.reasoning import aggregation, prompts
-from synapse.core.reasoning.aggregation import DISSENT_MIN, Verdict, Vote
-from synapse.core.reasoning.model_routing import EXTRACTIVE, Routing
-from synapse.core.reasoning.phases import Move, Progress, next_move
-from synapse.core.reasoning.schedule import Annealing
-from synapse.core.reasoning.task import (
-    ANSWER_BYTES_MAX,
-    CLAIM_BYTES_MAX,
-    LABEL_BYTES_MAX,
-    Position,
-    Task,
+from synapse.core.memory.record import Draft
+from synapse.core.reasoning import concluding, drafts, prompts
+from synapse.core.reasoning.aggregation import Judgement, Verdict
+from synapse.core.reasoning.asking import Asking
+from synapse.core.reasoning.ballot import Ballot, Checker, kind_of
+from synapse.core.reasoning.canonical import grouped
+from synapse.core.reasoning.drafts import Share
+from synapse.core.reasoning.kinds import Kind
+from synapse.core.reasoning.mechanisms import Quantum
+from synapse.core.reasoning.model_routing import EXACT, EXTRACTIVE, FAILURES, Routing
+from synapse.core.reasoning.phases import Move, next_move
+from synapse.core.reasoning.session import (
+    Call,
+    Purpose,
+    Role,
+    Session,
+    Waiting,
+    enough_to_decide,
 )
-from synapse.core.text import Shareable, SharedText
+from synapse.core.reasoning.task import ANSWER_BYTES_MAX, Task, read_position
 
-CYCLES_MAX: Final = 3  # later cycles were never seen to change a right answer for the better
-TEAM_MAX: Final = 5  # families asked a cycle; a sixth adds less than its call costs
-HELP_MS: Final = 10_000  # how long a family only a peer has is waited for
-ATTEMPTS_MAX: Final = 6
-DISSENT_MAX: Final = 4  # with the answer this keeps an outcome well within a body
-DISSENT_BYTES_MAX: Final = 4_000
+TEAM_MAX: Final = 7  # families of one task; from the eighth on each adds less than its call costs
 RETRY_MS_MIN: Final = 1_000
-CONTRIBUTE_WITHIN_MS: Final = 60_000  # an older task has been answered, or given up
-CONTRIBUTIONS_MAX: Final = 16  # at once: what strangers may make us ask models beside our own
+MEND: Final = "it was no JSON object with an answer: reply with that object and nothing else"
 
 Search = Callable[[str, int], Sequence[Memory]]
+Item = Effect | Draft
 
 
-class Share(Protocol):
-    """Makes a model's words fit to leave, in at most so many bytes."""
+class Trust(Protocol):
+    """What grades have taught, as far as a deliberation needs it."""
 
-    def __call__(self, text: str, *, bytes_max: int) -> SharedText:
-        """The text, fit and cut."""
+    def judgement(self, kind: Kind, *, now_ms: int) -> Judgement:
+        """Weights, correlations and temperature for one kind of task."""
 
+    def hear(
+        self, speakers: Sequence[tuple[bytes, str]], kind: Kind, *, now_ms: int
+    ) -> Sequence[tuple[str, float]]:
+        """For each (operator, family it claims): whose vote that is, and what part, 0 to 1."""
 
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A task that no model can serve now."""
-
-    retry_at_ms: int
-    reasons: Mapping[str, str]
-
-
-@dataclass(slots=True)
-class _Deliberation:
-    task: Task
-    own: bool
-    quotes: tuple[Quote, ...]
-    started_ms: int
-    deadline_ms: int
-    cycle: int = 0
-    attempts: int = 0
-    nothing_recalled: bool = False
-    pending: dict[int, str] = field(default_factory=dict)  # call id -> target
-    tried: set[str] = field(default_factory=set)  # targets, this cycle
-    mended: set[str] = field(default_factory=set)  # targets asked again without a refused field
-    waiting: Waiting | None = None
+    def order(self, families: Sequence[str], kind: Kind, *, now_ms: int) -> list[str]:
+        """These families, the most useful first."""
 
 
 class Deliberations:
@@ -79,318 +67,395 @@ class Deliberations:
     def __init__(
         self,
         *,
+        key: bytes,
         routing: Routing,
         search: Search,
         share: Share,
-        weight: Callable[[str], float],
-        help_expected: Callable[[int], Sequence[bytes]],
+        trust: Trust,
+        helpers: Callable[[int], Sequence[bytes]],
+        rng: Random,
         deadline_ms: int,
-        annealing: Annealing,
+        quantum: Quantum,
+        synthesis: bool,
     ) -> None:
-        """`weight` is a family's vote in nats; `help_expected` gives, at a time, the keys of live
-        peers with a family we lack."""
+        """`key` is this spore's; `helpers` gives, at a time, the keys of live peers with a family
+        we lack; `synthesis` whether a model writes out what was decided in prose."""
+        self.key = key
+        self.asking = Asking(routing, quantum)
+        self.share = share
+        self.quantum = quantum
+        self.sessions: dict[bytes, Session] = {}
         self._routing = routing
         self._search = search
-        self._share = share
-        self._weight = weight
-        self._help_expected = help_expected
+        self._trust = trust
+        self._helpers = helpers
+        self._rng = rng
         self._deadline_ms = deadline_ms
-        self.annealing = annealing
-        self.cycles_max = CYCLES_MAX
-        self._running: dict[bytes, _Deliberation] = {}
-        self._calls: dict[int, bytes] = {}
-        self._call_ids = count(1)
+        self._synthesis = synthesis
 
     def waiting(self, task_id: bytes) -> Waiting | None:
         """Why a task of ours waits, and until when."""
-        running = self._running.get(task_id)
-        return running.waiting if running is not None else None
+        session = self.sessions.get(task_id)
+        return session.waiting if session is not None else None
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self.sessions)
 
-    def begin(self, task: Task, *, now_ms: int) -> list[Effect | Draft]:
-        """Answer a task of our own."""
-        if task.id in self._running or task.outcome is not None:
-            return []
-        quotes = self._recall(task)
-        running = _Deliberation(
-            task, own=True, quotes=quotes, started_ms=now_ms, deadline_ms=now_ms + self._deadline_ms
-        )
-        self._running[task.id] = running
-        return self._ask_team(running, now_ms=now_ms)
+    # Beginning and ending.
 
-    def contribute(
-        self, task: Task, *, asker_families: Sequence[str], now_ms: int
-    ) -> list[Effect | Draft]:
-        """Give another spore's task one position, if we have a family that it lacks."""
-        families = [one for one in self._routing.families() if one not in asker_families]
-        fresh = now_ms - task.created_ms <= CONTRIBUTE_WITHIN_MS
-        lent = sum(not running.own for running in self._running.values())
-        if not families or not fresh or task.outcome is not None or task.id in self._running:
+    def begin(
+        self, task: Task, role: Role = Role.ASKED, *, term: int = 0, now_ms: int
+    ) -> list[Item]:
+        """Answer a task."""
+        if task.id in self.sessions or task.outcome is not None:
             return []
-        if lent >= CONTRIBUTIONS_MAX:
-            return []
-        running = _Deliberation(
+        return self._begin(self.open(task, role, term=term, now_ms=now_ms), now_ms=now_ms)
+
+    def open(self, task: Task, role: Role, *, term: int = 0, now_ms: int) -> Session:
+        """A session on this task, with what memory holds about it."""
+        session = Session(
             task,
-            own=False,
+            role,
             quotes=self._recall(task),
             started_ms=now_ms,
-            deadline_ms=now_ms + self._deadline_ms,
+            deadline_ms=now_ms + (task.wish.deadline_ms or self._deadline_ms),
+            checker=Checker(task.text),
+            term=term,
         )
-        self._running[task.id] = running
-        effects = self._ask(running, families[0], now_ms=now_ms)
-        if not effects:
-            del self._running[task.id]
-            return []
-        return [*effects, SetTimer(_timer(task.id), self._deadline_ms)]
+        self.sessions[task.id] = session
+        return session
 
-    def on_reply(
-        self, call_id: int, text: str, *, model: str, family: str, now_ms: int
-    ) -> list[Effect | Draft]:
-        """A model answered one of our calls."""
-        running = self._running.get(self._calls.pop(call_id, b""))
-        if running is None:
-            return []  # the task ended without it
-        target = running.pending.pop(call_id)
-        reply = prompts.read(text, running.quotes)
-        answer = self._share(reply.answer if reply else "", bytes_max=ANSWER_BYTES_MAX)
-        if reply is None or not answer.strip():
-            return self._failed(running, target, "bad_reply", None, now_ms=now_ms)
-        self._routing.replied(target)
-        asked = self._routing.target(target).family
-        if family == EXTRACTIVE:
-            family = asked  # a model may call itself anything, but only quoting is quoting
-        draft = Draft(
-            POSITION,
-            {
-                "answer": answer,
-                "claims": tuple(
-                    self._share(claim, bytes_max=CLAIM_BYTES_MAX) for claim in reply.claims
-                ),
-                "cites": reply.cites,
-                "confidence": reply.confidence,
-                "model": self._share(model, bytes_max=LABEL_BYTES_MAX),
-                "family": self._share(family, bytes_max=LABEL_BYTES_MAX),
-                "cycle": running.cycle,
-            },
-            refs=(running.task.id, *reply.cites)[:REFS_MAX],
-        )
-        if not running.own:
-            del self._running[running.task.id]
-        return [draft]  # the node signs it and hands it back through `on_position`
+    def end(self, session: Session, *, now_ms: int) -> None:
+        """Work on this task no more."""
+        self.asking.hang_up(session, now_ms=now_ms)
+        self.sessions.pop(session.task.id, None)
 
-    def on_failure(
-        self, call_id: int, failure: str, *, retry_after_ms: int | None, now_ms: int
-    ) -> list[Effect | Draft]:
-        """A model did not answer one of our calls."""
-        running = self._running.get(self._calls.pop(call_id, b""))
-        if running is None:
-            return []
-        target = running.pending.pop(call_id)
-        return self._failed(running, target, failure, retry_after_ms, now_ms=now_ms)
-
-    def on_position(self, task: Task, *, now_ms: int) -> list[Effect | Draft]:
-        """A position, ours or another's, has been added to a task."""
-        running = self._running.get(task.id)
-        return self._advance(running, now_ms=now_ms) if running is not None and running.own else []
-
-    def on_timer(self, task_id: bytes, *, now_ms: int) -> list[Effect | Draft]:
-        """A task's deadline, help window or retry is due."""
-        running = self._running.get(task_id)
-        if running is None:
-            return []
-        if running.waiting is not None:
-            running.waiting = None
-            running.started_ms, running.deadline_ms = now_ms, now_ms + self._deadline_ms
-            return self._ask_team(running, now_ms=now_ms)
-        if now_ms >= running.deadline_ms:
-            for call_id in running.pending:
-                self._calls.pop(call_id, None)
-            running.pending.clear()
-            if not running.own:
-                del self._running[task_id]
-                return []
-        return self._advance(running, now_ms=now_ms)
+    def _begin(self, session: Session, *, now_ms: int) -> list[Item]:
+        """Ask the exact tools first, which cost nothing; when they abstain, the gate opens."""
+        session.tried.clear()
+        kind = kind_of(session.task, ())
+        families = self._trust.order(self._routing.families(), kind, now_ms=now_ms)[:TEAM_MAX]
+        session.team = families or [EXTRACTIVE]
+        exact = self.asking.exact
+        items: list[Item] = []
+        if exact is not None:
+            items += self.asking.call(session, exact, Purpose.POSITION, now_ms=now_ms)
+        items += _look_later(session, now_ms)
+        return items if session.pending else [*items, *self._advance(session, now_ms=now_ms)]
 
     def _recall(self, task: Task) -> tuple[Quote, ...]:
         return tuple(
-            Quote(
-                memory.id,
-                memory.text[: prompts.QUOTE_CHARACTERS_MAX],
-                memory.author,
-            )
+            Quote(memory.id, memory.text[: prompts.QUOTE_CHARACTERS_MAX], memory.author)
             for memory in self._search(task.text, prompts.QUOTES_MAX)
             if memory.shared
         )
 
-    def _ask_team(self, running: _Deliberation, *, now_ms: int) -> list[Effect | Draft]:
-        """One call to each family, or to the extractor when there is no model."""
-        running.tried.clear()
-        families = self._routing.families()[:TEAM_MAX] or [EXTRACTIVE]
-        effects: list[Effect | Draft] = []
-        for family in families:
-            effects += self._ask(running, family, now_ms=now_ms)
-        wake_ms = min(running.deadline_ms - now_ms, HELP_MS)
-        effects.append(SetTimer(_timer(running.task.id), wake_ms))
-        return effects + ([] if running.pending else self._advance(running, now_ms=now_ms))
+    # What happens.
 
-    def _ask(self, running: _Deliberation, family: str, *, now_ms: int) -> list[Effect]:
-        target = self._routing.choose(now_ms=now_ms, family=family, without=running.tried)
-        left_ms = running.deadline_ms - now_ms
-        if target is None or left_ms <= 0:
-            return []
-        if not running.own and target.family != family:
-            return []  # what the asker has itself is not worth a call of ours
-        call_id = next(self._call_ids)
-        self._calls[call_id] = running.task.id
-        running.pending[call_id] = target.name
-        running.tried.add(target.name)
-        self._routing.called(target.name)
-        before = [one for one in running.task.positions if one.cycle == running.cycle - 1]
-        request = prompts.ask(
-            running.task.text,
-            running.quotes,
-            temperature=self.annealing.temperature(running.cycle, cycles=CYCLES_MAX),
-            others=sorted({one.answer for one in before}),
+    def on_reply(self, event: ModelReplied, *, now_ms: int) -> list[Item]:
+        """A model answered one of our calls."""
+        session = self.sessions.get(self.asking.task_of(event.call_id))
+        if session is None:
+            return []  # the task ended without it
+        call = session.pending.pop(event.call_id)
+        self.asking.replied(call, event, now_ms=now_ms)
+        if call.purpose is Purpose.SYNTHESIS:
+            return self._written_out(session, event.text, now_ms=now_ms)
+        reply = prompts.read(event.text, session.quotes, session.shown)
+        if reply is None or not self.share(reply.answer, bytes_max=ANSWER_BYTES_MAX).strip():
+            failure = ModelFailed(event.call_id, "bad_reply", MEND)
+            return self._failed(session, call, failure, now_ms=now_ms)
+        self._routing.understood(call.target)
+        # A model may call itself anything, but only quoting is quoting.
+        named = event.family not in ("", EXTRACTIVE)
+        draft = drafts.position(
+            session.task,
+            reply if self.quantum.superposition else reply.collapsed,
+            model=event.model,
+            family=event.family if named else call.family,
+            cycle=session.cycle,
+            challenge=call.purpose is Purpose.CHALLENGE,
+            nonce=self._rng.randbytes(16),
+            share=self.share,
         )
-        return [CallModel(call_id, target.name, request, min(target.timeout_ms, left_ms))]
+        if session.role is Role.HELPING or self._hides(session, now_ms):
+            return self._hold(session, draft, now_ms=now_ms)
+        session.show(now_ms)
+        session.unwritten += 1
+        return [draft]  # the node signs it and hands it back through `on_news`
+
+    def on_failure(self, event: ModelFailed, *, now_ms: int) -> list[Item]:
+        """A model did not answer one of our calls."""
+        session = self.sessions.get(self.asking.task_of(event.call_id))
+        if session is None:
+            return []
+        call = session.pending.pop(event.call_id)
+        return self._failed(session, call, event, now_ms=now_ms)
+
+    def on_news(self, task: Task, *, author: bytes, now_ms: int) -> list[Item]:
+        """A position, commitment or abstention, ours or another's, has been added to a task."""
+        session = self.sessions.get(task.id)
+        if session is None or not session.drives:
+            return []
+        if author == self.key and session.unwritten:
+            session.unwritten -= 1
+        return self._advance(session, now_ms=now_ms) if not session.unwritten else []
+
+    def on_timer(self, task_id: bytes, *, now_ms: int) -> list[Item]:
+        """A task's deadline, help window or retry is due."""
+        session = self.sessions.get(task_id)
+        if session is None:
+            return []
+        if session.waiting is not None:
+            session.waiting = None
+            session.started_ms = now_ms
+            session.deadline_ms = now_ms + (session.task.wish.deadline_ms or self._deadline_ms)
+            session.quotes = self._recall(session.task)
+            return self._begin(session, now_ms=now_ms)
+        if now_ms >= session.deadline_ms:
+            self.asking.hang_up(session, now_ms=now_ms)
+        return self._advance(session, now_ms=now_ms)
 
     def _failed(
-        self,
-        running: _Deliberation,
-        target: str,
-        failure: str,
-        retry_after_ms: int | None,
-        *,
-        now_ms: int,
-    ) -> list[Effect | Draft]:
-        """Let the target rest and ask the next; when there is none, see what we have."""
-        self._routing.failed(target, failure, now_ms=now_ms, retry_after_ms=retry_after_ms)
-        family = self._routing.target(target).family
-        if family == EXTRACTIVE and failure == "refused":
-            running.nothing_recalled = True
-        if failure == "request" and retry_after_ms == 0 and target not in running.mended:
-            running.mended.add(target)  # the provider has learnt which field to leave out
-            running.tried.discard(target)
-        retried = self._ask(running, family, now_ms=now_ms)
-        if retried:
-            return list(retried)
-        if running.own:
-            return self._advance(running, now_ms=now_ms)
-        if not running.pending:
-            del self._running[running.task.id]
-        return []
-
-    def _advance(self, running: _Deliberation, *, now_ms: int) -> list[Effect | Draft]:
-        positions = _latest(running.task.positions)
-        votes = [Vote(one.answer, one.family) for one in positions]
-        verdict = aggregation.count(votes, self._weight) if votes else None
-        spoken = {one.author for one in positions}
-        helpers = [key for key in self._help_expected(now_ms) if key not in spoken]
-        move, reason = next_move(
-            Progress(
-                votes=len(votes),
-                families=verdict.families if verdict is not None else 0,
-                decided=verdict is not None and verdict.decided,
-                unanimous=verdict is not None and len(verdict.shares) == 1,
-                extract_only=all(one.family == EXTRACTIVE for one in positions),
-                calls_pending=bool(running.pending),
-                help_awaited=bool(helpers) and now_ms < running.started_ms + HELP_MS,
-                nothing_recalled=running.nothing_recalled and not self._routing.families(),
-                past_deadline=now_ms >= running.deadline_ms,
-                attempts_left=running.attempts + 1 < ATTEMPTS_MAX,
-                cycles_left=CYCLES_MAX - running.cycle - 1,
+        self, session: Session, call: Call, event: ModelFailed, *, now_ms: int
+    ) -> list[Item]:
+        """Ask once more for a better reply, else the next target; else see what we have."""
+        self.asking.failed(session, call, event, now_ms=now_ms)
+        if call.purpose is Purpose.SYNTHESIS or call.family == EXACT:
+            return self._advance(session, now_ms=now_ms)
+        if call.family == EXTRACTIVE and event.failure == "refused":
+            session.nothing_recalled = True
+        items: list[Item] = []
+        if event.failure == "bad_reply" and call.target not in session.asked_again:
+            session.asked_again.add(call.target)
+            items += self.asking.ask_again(session, call, event.detail, now_ms=now_ms)
+        helping = session.role is Role.HELPING
+        if not items:
+            items += self.asking.ask(
+                session, call.family, call.purpose, now_ms=now_ms, strictly=helping
             )
+        if items or session.pending:
+            return items
+        if not helping:
+            return self._advance(session, now_ms=now_ms)
+        self.end(session, now_ms=now_ms)
+        return [drafts.abstention(session.task, event.failure, share=self.share)]
+
+    # Hiding and showing.
+
+    def _hides(self, session: Session, now_ms: int) -> bool:
+        """Whether peers are still thinking, who could copy what we show."""
+        if session.shown_ms is not None or session.task.wish.private:
+            return False
+        return bool(session.held) or session.awaits(self._helpers(now_ms), now_ms=now_ms)
+
+    def _hold(self, session: Session, draft: Draft, *, now_ms: int) -> list[Item]:
+        """Keep a blind answer back; a helper commits to it."""
+        position = read_position(
+            draft.content,
+            position_id=b"%032d" % len(session.held),
+            author=self.key,
+            operator=self.key,
+            at_ms=now_ms,
         )
+        assert position is not None, "a draft of a position is one"
+        session.held.append((draft, position))
+        if session.role is Role.HELPING:
+            return [drafts.committed(session.task, draft)]
+        return self._advance(session, now_ms=now_ms)
+
+    def show(self, session: Session, *, now_ms: int) -> list[Item]:
+        """Show the answers held back, or that there are none: peers wait for our turn."""
+        session.show(now_ms)
+        held, session.held = session.held, []
+        if not held:
+            return [drafts.abstention(session.task, "no_answer", share=self.share)]
+        session.unwritten += len(held)
+        return [draft for draft, _ in held]
+
+    # Deciding.
+
+    def _count(self, session: Session, *, now_ms: int) -> tuple[Ballot, Verdict | None]:
+        ballot = session.ballot(
+            own=self.key,
+            hear=lambda speakers, kind: self._trust.hear(speakers, kind, now_ms=now_ms),
+        )
+        judgement = self._trust.judgement(ballot.kind, now_ms=now_ms)
+        return ballot, ballot.count(judgement, self.quantum.count)
+
+    def _advance(self, session: Session, *, now_ms: int) -> list[Item]:
+        ballot, verdict = self._count(session, now_ms=now_ms)
+        session.note_leader(ballot, verdict)
+        progress = session.progress(
+            ballot,
+            verdict,
+            helpers=self._helpers(now_ms),
+            has_models=bool(self._routing.families()),
+            tunnelling=self.quantum.tunnelling,
+            now_ms=now_ms,
+        )
+        move, reason = next_move(progress)
         match move:
             case Move.STAY:
-                return [SetTimer(_timer(running.task.id), self._next_look_ms(running, now_ms))]
+                return _look_later(session, now_ms)
+            case Move.ASK:
+                return self._ask_next(session, ballot, now_ms=now_ms)
+            case Move.REVEAL:
+                return [*self.show(session, now_ms=now_ms), *_look_later(session, now_ms)]
             case Move.REVISE:
-                running.cycle += 1
-                return self._ask_team(running, now_ms=now_ms)
+                return self._revise(session, now_ms=now_ms)
+            case Move.CHALLENGE:
+                return self._challenge(session, ballot, verdict, now_ms=now_ms)
             case Move.WAIT:
-                return self._wait(running, now_ms=now_ms)
-            case Move.COLLAPSE | Move.GIVE_UP:
-                del self._running[running.task.id]
-                return [_outcome(running, positions, verdict, reason, self._share)]
+                return self._wait(session, now_ms=now_ms)
+            case Move.GIVE_UP | Move.COLLAPSE:
+                return self._conclude(session, ballot, verdict, move, reason, now_ms=now_ms)
 
-    def _wait(self, running: _Deliberation, *, now_ms: int) -> list[Effect | Draft]:
-        unavailable = self._routing.unavailable(now_ms=now_ms)
-        running.attempts += 1
-        after_ms = max(unavailable.retry_at_ms - now_ms, RETRY_MS_MIN)
-        running.waiting = Waiting(now_ms + after_ms, unavailable.reasons)
-        return [
-            SetTimer(_timer(running.task.id), after_ms),
-            Publish(
-                "task",
-                {
-                    "id": running.task.id.hex(),
-                    "status": "waiting",
-                    "retry_at_ms": running.waiting.retry_at_ms,
-                    "reasons": dict(unavailable.reasons),
-                },
-            ),
-        ]
-
-    @staticmethod
-    def _next_look_ms(running: _Deliberation, now_ms: int) -> int:
-        help_ends_ms = running.started_ms + HELP_MS
-        end_ms = help_ends_ms if now_ms < help_ends_ms else running.deadline_ms
-        return max(1, min(end_ms, running.deadline_ms) - now_ms)
-
-
-def _timer(task_id: bytes) -> str:
-    return f"task/{task_id.hex()}"
-
-
-def _latest(positions: Sequence[Position]) -> list[Position]:
-    """The last position of each spore's each family: revisions replace what they revise."""
-    newest: dict[tuple[bytes, str], Position] = {}
-    for one in positions:
-        key = (one.author, one.family)
-        if key not in newest or one.cycle >= newest[key].cycle:
-            newest[key] = one
-    return sorted(newest.values(), key=lambda one: (one.created_ms, one.id))
-
-
-def _outcome(
-    running: _Deliberation,
-    positions: Sequence[Position],
-    verdict: Verdict | None,
-    reason: str,
-    share: Share,
-) -> Draft:
-    said: dict[str, Shareable] = {
-        "stop_reason": share(reason, bytes_max=LABEL_BYTES_MAX),
-        "cycles": running.cycle + 1,
-    }
-    if verdict is None:
-        return Draft(OUTCOME, said, (running.task.id,))
-    supporters = [positions[i] for i in verdict.supporters]
-    cites = tuple(dict.fromkeys(cite for one in supporters for cite in one.cites))
-    dissent = tuple(
-        (
-            share(positions[first].answer, bytes_max=DISSENT_BYTES_MAX),
-            posterior,
-            tuple(
-                share(family, bytes_max=LABEL_BYTES_MAX)
-                for family in sorted({positions[i].family for i in verdict.members[first]})[:8]
-            ),
+    def _ask_next(self, session: Session, ballot: Ballot, *, now_ms: int) -> list[Item]:
+        """The gate: as many of the next members as would decide if they all agreed."""
+        number = enough_to_decide(
+            ballot,
+            session.team,
+            self._trust.judgement(ballot.kind, now_ms=now_ms),
+            leading=session.leaders[-1].answer if session.leaders else "an answer",
+            mechanisms=self.quantum.count,
         )
-        for first, posterior in verdict.shares[1:][:DISSENT_MAX]
-        if posterior >= DISSENT_MIN
-    )
-    return Draft(
-        OUTCOME,
-        {
-            **said,
-            "answer": share(positions[verdict.leader].answer, bytes_max=ANSWER_BYTES_MAX),
-            "posterior": verdict.posterior,
-            "weak": int(verdict.weak),
-            "cites": cites[:64],
-            "supporters": tuple(one.id for one in supporters),
-            "dissent": dissent,
-        },
-        refs=(running.task.id, *cites)[:REFS_MAX],
-    )
+        asked, session.team = session.team[:number], session.team[number:]
+        return self._ask_all(session, asked, Purpose.POSITION, now_ms=now_ms)
+
+    def _revise(self, session: Session, *, now_ms: int) -> list[Item]:
+        """The next cycle: who spoke is asked again, shown what was said and found."""
+        session.cycle += 1
+        session.tried.clear()
+        session.shown = concluding.shown_to_members(session)
+        spoke = {one.family for one in session.task.positions}
+        own = self._routing.families()
+        families = [family for family in own if family in spoke] or own
+        return self._ask_all(session, families[:TEAM_MAX], Purpose.REVISION, now_ms=now_ms)
+
+    def _challenge(
+        self, session: Session, ballot: Ballot, verdict: Verdict | None, *, now_ms: int
+    ) -> list[Item]:
+        """Bar the leader for one call, made to the best family that did not propose it."""
+        session.challenged = True
+        session.cycle += 1
+        session.tried.clear()
+        session.shown = ()
+        family = self._best_other(ballot, verdict, now_ms=now_ms)
+        return self._ask_all(session, [family], Purpose.CHALLENGE, now_ms=now_ms)
+
+    def _ask_all(
+        self, session: Session, families: Sequence[str], purpose: Purpose, *, now_ms: int
+    ) -> list[Item]:
+        items: list[Item] = []
+        for family in families:
+            items += self.asking.ask(session, family, purpose, now_ms=now_ms)
+        return items or self._advance(session, now_ms=now_ms)
+
+    def _best_other(self, ballot: Ballot, verdict: Verdict | None, *, now_ms: int) -> str:
+        """The most useful family of ours that is not for the leader; if all are, the best."""
+        assert verdict is not None, "there is a leader"
+        its = {ballot.votes[index].family for index in verdict.supporters}
+        families = self._trust.order(self._routing.families(), ballot.kind, now_ms=now_ms)
+        return next((family for family in families if family not in its), families[0])
+
+    def _wait(self, session: Session, *, now_ms: int) -> list[Item]:
+        unavailable = self._routing.unavailable(now_ms=now_ms, tokens=self.asking.tokens(session))
+        session.attempts += any(one in FAILURES for one in unavailable.reasons.values())
+        after_ms = max(unavailable.retry_at_ms - now_ms, RETRY_MS_MIN)
+        session.waiting = Waiting(now_ms + after_ms, dict(unavailable.reasons))
+        notice = {
+            "id": session.task.id.hex(),
+            "status": "waiting",
+            "retry_at_ms": session.waiting.retry_at_ms,
+            "reasons": session.waiting.reasons,
+        }
+        return [SetTimer(timer(session.task.id), after_ms), Publish("task", notice)]
+
+    # Concluding.
+
+    def _conclude(
+        self,
+        session: Session,
+        ballot: Ballot,
+        verdict: Verdict | None,
+        move: Move,
+        reason: str,
+        *,
+        now_ms: int,
+    ) -> list[Item]:
+        """Write down what the task came to, after a model has written it out if that is wanted."""
+        collapsed = verdict if move is Move.COLLAPSE else None
+        if collapsed is not None and self._worth_writing_out(session, ballot, collapsed, now_ms):
+            items = self._write_out(session, ballot, collapsed, now_ms=now_ms)
+            if items:
+                return items
+        self.end(session, now_ms=now_ms)
+        spent = drafts.Spent(session.cycle + 1, session.calls, session.term)
+        found = concluding.verdicts(session, share=self.share)
+        graded = concluding.grades(session, ballot.kind, share=self.share)
+        if collapsed is None:
+            return [
+                *found,
+                drafts.no_answer(session.task, reason, spent, share=self.share),
+                *graded,
+            ]
+        outcome = drafts.outcome(
+            session.task,
+            ballot,
+            collapsed,
+            reason=reason,
+            prose=session.prose,
+            cites=concluding.cites(session, ballot, collapsed),
+            spent=spent,
+            share=self.share,
+        )
+        return [*found, outcome, *graded]
+
+    def _worth_writing_out(
+        self, session: Session, ballot: Ballot, verdict: Verdict, now_ms: int
+    ) -> bool:
+        """Where answers are prose, several families' claims are worth bringing together."""
+        return (
+            self._synthesis
+            and not session.written_out
+            and verdict.families > 1
+            and ballot.kind in (Kind.FREE, Kind.PLAN)
+            and bool(self._routing.families())
+            and session.budget_left > 0
+            and now_ms < session.deadline_ms
+        )
+
+    def _write_out(
+        self, session: Session, ballot: Ballot, verdict: Verdict, *, now_ms: int
+    ) -> list[Item]:
+        session.written_out = True
+        session.tried.clear()
+        session.decided = (
+            ballot.votes[verdict.leader].answer,
+            tuple(dict.fromkeys(ballot.positions[index] for index in verdict.supporters)),
+            tuple(ballot.votes[first].answer for first, _ in verdict.shares[1:]),
+        )
+        family = self._best_other(ballot, verdict, now_ms=now_ms)
+        asked = self.asking.ask(session, family, Purpose.SYNTHESIS, now_ms=now_ms)
+        return [*asked, *_look_later(session, now_ms)] if asked else []
+
+    def _written_out(self, session: Session, text: str, *, now_ms: int) -> list[Item]:
+        """Take the prose, if it still says what was decided."""
+        written = prompts.read_synthesis(text)
+        if written is not None:
+            answer, prose = written
+            wish = session.task.wish
+            kind = kind_of(session.task, (session.decided[0],))
+            same = grouped([session.decided[0], answer], kind, wish.choices).groups == (0, 0)
+            session.prose = prose if same else None
+        return self._advance(session, now_ms=now_ms)
+
+
+def _look_later(session: Session, now_ms: int) -> list[Item]:
+    return [SetTimer(timer(session.task.id), session.next_look_ms(now_ms))]
+
+
+def timer(task_id: bytes) -> str:
+    """The name of a task's timer."""
+    return f"task/{task_id.hex()}"

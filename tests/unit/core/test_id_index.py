@@ -11,7 +11,14 @@ from random import Random
 import pytest
 
 from synapse.core.clock import Timestamp
-from synapse.core.memory.id_index import KEY_BYTES, IdIndex, fingerprint, key_of
+from synapse.core.memory.id_index import (
+    BLOCK_KEYS,
+    KEY_BYTES,
+    Blocks,
+    IdIndex,
+    fingerprint,
+    key_of,
+)
 from tests.making import START_MS, memory_record
 
 
@@ -26,6 +33,12 @@ class Twin:
         if new:
             insort(self.keys, key)
         return new
+
+    def discard(self, key: bytes) -> bool:
+        known = key in self.keys
+        if known:
+            self.keys.remove(key)
+        return known
 
     def fingerprint(self, start: int, stop: int) -> bytes:
         """In the words of `docs/protocol.md`."""
@@ -53,8 +66,14 @@ def test_thousands_of_operations_give_what_a_sorted_list_gives(times: str) -> No
         key = new_key(rng, number, times)
         if twin.keys and rng.random() < 0.1:
             key = rng.choice(twin.keys)
+        if rng.random() < 0.1:
+            gone = rng.choice([*twin.keys[-3:], *twin.keys[:3], key])
+            assert index.discard(gone) == twin.discard(gone)
         assert index.add(key) == twin.add(key)
         assert len(index) == len(twin.keys)
+        if number % 500 == 0:  # go on with what a file would give
+            given = index.blocks()
+            index = IdIndex(Blocks([memoryview(bytes(block)) for block in given.keys], given.sums))
         if number % 7 == 0:
             ask(index, twin, rng)
     assert list(index.keys(0, len(index))) == twin.keys
@@ -72,6 +91,39 @@ def ask(index: IdIndex, twin: Twin, rng: Random) -> None:
     bound = rng.choice([rng.randbytes(40), twin.keys[at], twin.keys[at][: rng.randint(0, 39)]])
     assert index.position(bound) == bisect_left(twin.keys, bound)
     assert (bound in twin.keys) == (len(bound) == KEY_BYTES and bound in index)
+
+
+def test_an_index_can_be_emptied_and_filled_again() -> None:
+    index, rng = IdIndex(), Random(5)
+    keys = [new_key(rng, number, "at random") for number in range(1_200)]
+    for _ in range(2):
+        assert all(index.add(key) for key in keys)
+        assert all(index.discard(key) for key in keys)
+        assert len(index) == 0
+        assert index.fingerprint(0, 0) == IdIndex().fingerprint(0, 0)
+        assert not index.discard(keys[0])
+
+
+def test_what_was_given_out_stays_as_it_was_while_the_index_goes_on() -> None:
+    index, rng = IdIndex(), Random(6)
+    keys = [new_key(rng, number, "at random") for number in range(1_500)]
+    for key in keys[:1_000]:
+        index.add(key)
+    given, before = index.blocks(), index.fingerprint(0, 1_000)
+    for key in keys[1_000:]:
+        index.add(key)
+    for key in keys[:300]:
+        index.discard(key)
+    then = IdIndex(given)
+    assert list(then.keys(0, len(then))) == sorted(keys[:1_000])
+    assert then.fingerprint(0, 1_000) == before
+
+
+def test_records_that_come_in_the_order_of_time_fill_their_blocks() -> None:
+    index, rng = IdIndex(), Random(7)
+    for number in range(10 * BLOCK_KEYS):
+        index.add(new_key(rng, number, "in order"))
+    assert [len(block) for block in index.blocks().keys] == [BLOCK_KEYS * KEY_BYTES] * 10
 
 
 def test_an_empty_index_holds_nothing_and_has_a_fingerprint() -> None:

@@ -8,13 +8,13 @@ import pytest
 
 from synapse.core.effects import CallModel, SetTimer
 from synapse.core.memory.record import OUTCOME, POSITION, TASK, Record
-from synapse.core.reasoning.deliberation import (
-    ATTEMPTS_MAX,
+from synapse.core.reasoning.deliberation import MEND
+from synapse.core.reasoning.helping import (
     CONTRIBUTE_WITHIN_MS,
     CONTRIBUTIONS_MAX,
-    CYCLES_MAX,
-    HELP_MS,
+    SHOW_WITHIN_MS,
 )
+from synapse.core.reasoning.session import ATTEMPTS_MAX, CYCLES_MAX, HELP_MS
 from synapse.core.reasoning.task import Outcome
 from tests.making import START_MS, identity, record
 from tests.unit.core.nodes import EXTRACTOR, Table, model, notices, persisted
@@ -61,7 +61,7 @@ def test_that_nothing_was_recalled_does_not_end_what_a_model_may_yet_answer() ->
     table.fail("polar", "overloaded")
     table.fail("extractive", "refused")
     assert table.task(task_id).outcome is None
-    assert table.node.deliberations.waiting(task_id) is not None
+    assert table.node.thinking.deliberations.waiting(task_id) is not None
 
 
 # With models
@@ -99,23 +99,33 @@ def test_families_that_differ_are_asked_again_cooler_and_shown_the_answers_only(
     assert second.request.temperature < first.request.temperature
     assert "other_answers" not in json.loads(first.request.user)
     shown = json.loads(second.request.user)
-    assert shown["other_answers"] == ["The moon.", "The wind."]
+    assert shown["other_answers"] == [{"answer": "The moon."}, {"answer": "The wind."}]
     assert not {"polar", "solar"} & set(json.dumps(shown).replace('"', " ").split())
 
 
 def test_disagreement_ends_in_a_collapse_with_its_dissent() -> None:
     table = Table(POLAR, SOLAR)
     task_id = table.ask()
-    for _ in range(CYCLES_MAX):
+    for _ in range(2):
         table.reply("polar", "The moon.")
         table.reply("solar", "The wind.")
     found = outcome(table, task_id)
-    assert (found.stop_reason, found.cycles) == ("cycles_spent", CYCLES_MAX)
+    assert (found.stop_reason, found.cycles) == ("stable", 2)
     assert found.answer == "The moon."
     [dissent] = found.dissent
     assert (dissent.answer, dissent.families) == ("The wind.", ("solar",))
     assert dissent.posterior == pytest.approx(found.posterior)
-    assert len(table.task(task_id).positions) == 2 * CYCLES_MAX
+    assert len(table.task(task_id).positions) == 4
+
+
+def test_members_who_keep_changing_their_minds_are_not_asked_for_ever() -> None:
+    table = Table(POLAR, SOLAR)
+    task_id = table.ask()
+    for number in range(CYCLES_MAX):
+        table.reply("polar", f"Wind {number}")
+        table.reply("solar", f"Rain {number}")
+    found = outcome(table, task_id)
+    assert (found.stop_reason, found.cycles) == ("cycles_spent", CYCLES_MAX)
 
 
 def test_a_change_of_mind_ends_it() -> None:
@@ -141,9 +151,12 @@ def test_when_one_model_fails_another_of_its_family_is_asked() -> None:
 def test_a_reply_that_says_nothing_counts_as_a_failure() -> None:
     table = Table(POLAR)
     task_id = table.ask()
-    table.say(table.call("polar"), '{"answer": "\\u0000"}', model="polar", family="polar")
+    for problem in (None, MEND):  # asked once more, and told why
+        call = table.call("polar")
+        assert json.loads(call.request.user).get("your_last_reply") == problem
+        table.say(call, '{"answer": "\\u0000"}', model="polar", family="polar")
     assert table.task(task_id).positions == []
-    waiting = table.node.deliberations.waiting(task_id)
+    waiting = table.node.thinking.deliberations.waiting(task_id)
     assert waiting is not None
     assert waiting.reasons == {"polar": "bad_reply"}
 
@@ -158,7 +171,7 @@ def test_when_every_model_fails_the_task_waits_says_why_and_is_tried_again() -> 
     table.fail("polar", "rate_limited", retry_after_ms=40_000)
     effects = table.fail("solar", "auth")
 
-    waiting = table.node.deliberations.waiting(task_id)
+    waiting = table.node.thinking.deliberations.waiting(task_id)
     assert waiting is not None
     assert waiting.reasons == {"polar": "rate_limited", "solar": "auth"}
     assert table.now_ms + 40_000 <= waiting.retry_at_ms <= table.now_ms + 44_000
@@ -171,7 +184,7 @@ def test_when_every_model_fails_the_task_waits_says_why_and_is_tried_again() -> 
     table.wait(5_001)
     table.reply("polar", "The moon.")
     assert outcome(table, task_id).answer == "The moon."
-    assert table.node.deliberations.waiting(task_id) is None
+    assert table.node.thinking.deliberations.waiting(task_id) is None
 
 
 @pytest.mark.promise("no_failure_is_an_answer")
@@ -180,13 +193,13 @@ def test_a_task_that_no_model_ever_answers_ends_without_an_answer() -> None:
     task_id = table.ask()
     for _ in range(ATTEMPTS_MAX - 1):
         table.fail("polar", "overloaded")
-        waiting = table.node.deliberations.waiting(task_id)
+        waiting = table.node.thinking.deliberations.waiting(task_id)
         assert waiting is not None
         table.wait(waiting.retry_at_ms - table.now_ms)
     table.fail("polar", "overloaded")
     found = outcome(table, task_id)
     assert (found.answer, found.stop_reason) == (None, "no_model_answered")
-    assert len(table.node.deliberations) == 0
+    assert len(table.node.thinking.deliberations) == 0
 
 
 @pytest.mark.promise("bounded")
@@ -280,9 +293,13 @@ def test_another_spores_task_is_given_one_position() -> None:
     asked = strangers_task()
     table.hear_records(asked)
     table.reply("polar", "The moon.")
-    assert [one.answer for one in table.task(asked.id).positions] == ["The moon."]
+    [commitment] = table.task(asked.id).commitments
+    assert table.task(asked.id).positions == []
+    table.wait(SHOW_WITHIN_MS)
+    [position] = table.task(asked.id).positions
+    assert (position.answer, position.digest) == ("The moon.", commitment.digest)
     assert table.task(asked.id).outcome is None  # that is for whoever asked
-    assert len(table.node.deliberations) == 0
+    assert len(table.node.thinking.deliberations) == 0
 
 
 def test_an_old_task_is_not_helped_with() -> None:
@@ -312,9 +329,9 @@ def test_strangers_cannot_make_a_spore_ask_its_models_without_end() -> None:
 def test_help_that_never_comes_back_is_given_up() -> None:
     table = Table(POLAR, task_deadline_ms=30_000)
     table.hear_records(strangers_task())
-    assert len(table.node.deliberations) == 1
+    assert len(table.node.thinking.deliberations) == 1
     table.wait(30_001)
-    assert len(table.node.deliberations) == 0
+    assert len(table.node.thinking.deliberations) == 0
 
 
 def test_a_family_that_only_a_peer_has_is_waited_for_a_while() -> None:

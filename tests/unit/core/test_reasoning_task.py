@@ -9,7 +9,7 @@ import pytest
 
 from synapse.core.clock import Timestamp
 from synapse.core.memory.record import MEMORY, OUTCOME, POSITION, TASK, Identity, Record
-from synapse.core.reasoning import task as fold
+from synapse.core.reasoning import task_book as fold
 from synapse.core.reasoning.task import (
     ANSWER_CHARACTERS_MAX,
     CLAIM_CHARACTERS_MAX,
@@ -17,9 +17,10 @@ from synapse.core.reasoning.task import (
     LABEL_CHARACTERS_MAX,
     POSITIONS_MAX,
     TASK_BYTES_MAX,
+    Dissent,
     Task,
-    TaskBook,
 )
+from synapse.core.reasoning.task_book import TaskBook
 from tests.making import START_MS, identity, made_up_id, record
 
 ASKER, HELPER, STRANGER = identity(1), identity(2), identity(3)
@@ -149,7 +150,7 @@ def test_nonsense_in_a_position_is_never_an_error(field: str) -> None:
         for one in folded([asked, position(asked, **{field: value})])[0].positions:
             assert isinstance(one.answer, str)
             assert one.answer
-            assert all(isinstance(claim, str) for claim in one.claims)
+            assert all(isinstance(claim.text, str) for claim in one.claims)
             assert all(len(cite) == 32 for cite in one.cites)
             assert 0 <= one.confidence <= 1
             assert isinstance(one.model, str)
@@ -188,7 +189,7 @@ def test_dissent_is_read() -> None:
         0
     ].outcome
     assert found is not None
-    assert found.dissent == (fold.Dissent("Rome", 0.2, ("polar",)),)
+    assert found.dissent == (Dissent("Rome", 0.2, ("polar",)),)
 
 
 @pytest.mark.promise("bounded")
@@ -198,7 +199,7 @@ def test_what_a_stranger_wrote_at_length_is_cut() -> None:
     said = position(asked, answer=long, claims=[long] * 5, model=long, family=long)
     [one] = folded([asked, said])[0].positions
     assert len(one.answer) == ANSWER_CHARACTERS_MAX
-    assert [len(claim) for claim in one.claims] == [CLAIM_CHARACTERS_MAX] * 5
+    assert [len(claim.text) for claim in one.claims] == [CLAIM_CHARACTERS_MAX] * 5
     assert len(one.family) == LABEL_CHARACTERS_MAX
     assert len(one.model) == 2 * LABEL_CHARACTERS_MAX
 

@@ -1,0 +1,302 @@
+"""The node's half that reasons: it turns what happens into moves of the machines in `reasoning`,
+and signs what they draft. What is said of a private task is kept in memory and never signed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Final
+
+from synapse.core import events
+from synapse.core.effects import Acknowledge, Effect, Publish
+from synapse.core.ledger import Ledger
+from synapse.core.memory.record import (
+    ABSTENTION,
+    COMMITMENT,
+    GRADE,
+    OUTCOME,
+    POSITION,
+    VERDICT,
+    Draft,
+    Record,
+)
+from synapse.core.reasoning import drafts, grading
+from synapse.core.reasoning.aggregation import Judgement
+from synapse.core.reasoning.deliberation import Deliberations, Item, Search
+from synapse.core.reasoning.drafts import Share
+from synapse.core.reasoning.helping import Helping
+from synapse.core.reasoning.kinds import Kind
+from synapse.core.reasoning.leases import Leases
+from synapse.core.reasoning.mechanisms import DEFAULTS, Quantum
+from synapse.core.reasoning.model_routing import EXTRACTIVE, Routing, Target
+from synapse.core.reasoning.task import (
+    Outcome,
+    Position,
+    Task,
+    read_outcome,
+    read_position,
+    read_wish,
+)
+from synapse.core.trust.policy import Speaker
+
+TOOL_FAMILY: Final = "tool:"  # what an exact tool found is found again at no cost
+
+Write = Callable[[Draft, int], list[Effect]]
+"""Sign a draft at this time; what follows from the record."""
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkingSettings:
+    """What an operator decides about reasoning."""
+
+    targets: tuple[Target, ...] = ()
+    task_deadline_ms: int = 60_000
+    quantum: Quantum = DEFAULTS
+    synthesis: bool = False
+
+
+class Thinking:
+    """One spore's reasoning. Its parts are public to read, for views."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        settings: ThinkingSettings,
+        *,
+        write: Write,
+        search: Search,
+        share: Share,
+        rng: Random,
+    ) -> None:
+        self._ledger = ledger
+        self._write = write
+        self._share = share
+        self._rng = rng
+        self.routing = Routing(settings.targets, Random(rng.getrandbits(64)))
+        trust = _Trust(ledger)
+        self.deliberations = Deliberations(
+            key=ledger.key,
+            routing=self.routing,
+            search=search,
+            share=share,
+            trust=trust,
+            helpers=self._helpers,
+            rng=Random(rng.getrandbits(64)),
+            deadline_ms=settings.task_deadline_ms,
+            quantum=settings.quantum,
+            synthesis=settings.synthesis,
+        )
+        self._helping = Helping(self.deliberations, self.routing, Random(rng.getrandbits(64)))
+        self._leases = Leases(
+            self.deliberations,
+            alive=self._alive,
+            deadline_ms=settings.task_deadline_ms,
+            rng=Random(rng.getrandbits(64)),
+        )
+
+    # Commands.
+
+    def begin(self, task: Task, now_ms: int) -> list[Effect]:
+        """Answer a task of our own."""
+        return self._finish(self.deliberations.begin(task, now_ms=now_ms), now_ms)
+
+    def begin_privately(self, command: events.AskPrivately, now_ms: int) -> list[Effect]:
+        """Answer a task that stays here: nothing of it is written or sent."""
+        key = self._ledger.key
+        wish = replace(read_wish(command.wish), private=True)
+        task = Task(self._rng.randbytes(32), command.text, key, key, now_ms, wish)
+        self._ledger.tasks.keep(task)
+        return [Acknowledge(command.token, task.id), *self.begin(task, now_ms)]
+
+    def resume(self, now_ms: int) -> list[Effect]:
+        """After a restart: go on with our own open tasks, and look after those of others."""
+        effects: list[Effect] = []
+        for task in self._ledger.tasks:
+            if task.outcome is None and task.author == self._ledger.key:
+                effects += self.begin(task, now_ms)
+            elif task.outcome is None:
+                effects += self._finish(self._leases.watch(task, now_ms=now_ms), now_ms)
+        return effects
+
+    def grade(self, command: events.GradeTask, now_ms: int) -> list[Effect]:
+        """Write down who was right, and what follows from it."""
+        task = self._ledger.tasks.get(command.task_id)
+        problem = _problem(task, command)
+        if task is None or problem is not None:
+            reason, message = problem or ("not_found", "")
+            return [Acknowledge(command.token, refused=reason, message=message)]
+        graded: list[Draft] = []
+        if command.right_answer is not None:
+            graded += grading.by_right_answer(
+                task, command.right_answer, source="user", share=self._share
+            )
+            for like in grading.later_tasks(task, self._ledger.tasks):
+                graded += grading.by_right_answer(
+                    like, command.right_answer, source="later task", share=self._share
+                )
+            if not task.findings:
+                graded.append(
+                    drafts.finding(task, command.right_answer, how="graded", share=self._share)
+                )
+        elif (position := task.position(command.position or b"")) is not None:
+            graded += grading.by_position(task, position, right=command.right, share=self._share)
+        return [*self._finish(graded, now_ms), Acknowledge(command.token, task.id)]
+
+    # What happens.
+
+    def react(self, record: Record, now_ms: int) -> list[Effect]:
+        """What a record makes us do, beyond keeping it."""
+        task = self._ledger.tasks.get(record.header.refs[0] if record.header.refs else record.id)
+        if task is None:
+            return []
+        author, own = record.header.writer, record.header.writer == self._ledger.key
+        items: list[Item] = []
+        if record.kind in (POSITION, OUTCOME, VERDICT, GRADE):
+            items.append(Publish("task", _notice(record, task.id)))
+        match record.kind:
+            case "task" if not own:
+                items += self._helping.contribute(
+                    task, asker_families=self._families_of(task.author), now_ms=now_ms
+                )
+                items += self._leases.watch(task, now_ms=now_ms)
+            case "commitment" if own:
+                items += self._helping.on_commitment(task)
+            case "lease":
+                items += self._leases.on_lease(task, now_ms=now_ms)
+            case "outcome" if own:
+                items += self._remembered(task)
+        if record.kind in (POSITION, COMMITMENT, ABSTENTION):
+            spoke = author if record.kind == POSITION else b""
+            items += self.deliberations.on_news(task, author=spoke, now_ms=now_ms)
+            items += self._helping.on_news(task, now_ms=now_ms)
+        return self._finish(items, now_ms)
+
+    def on_timer(self, kind: str, task_id: bytes, now_ms: int) -> list[Effect]:
+        """A timer of a task is due: `task`, `check` or `lease`."""
+        task = self._ledger.tasks.get(task_id)
+        if kind == "task":
+            helped = self._helping.on_timer(task_id, now_ms=now_ms)
+            items = (
+                helped
+                if helped is not None
+                else self.deliberations.on_timer(task_id, now_ms=now_ms)
+            )
+            return self._finish(items, now_ms)
+        if task is None:
+            return []
+        if kind == "check":
+            return self._finish(self._helping.check(task, now_ms=now_ms), now_ms)
+        return self._finish(self._leases.on_timer(task, now_ms=now_ms), now_ms)
+
+    def on_reply(self, event: events.ModelReplied, now_ms: int) -> list[Effect]:
+        """A model answered."""
+        return self._finish(self.deliberations.on_reply(event, now_ms=now_ms), now_ms)
+
+    def on_failure(self, event: events.ModelFailed, now_ms: int) -> list[Effect]:
+        """A model did not answer."""
+        return self._finish(self.deliberations.on_failure(event, now_ms=now_ms), now_ms)
+
+    # Signing.
+
+    def _finish(self, items: Iterable[Item], now_ms: int) -> list[Effect]:
+        """Sign the drafts among `items`; what follows from a record comes after it."""
+        effects: list[Effect] = []
+        for item in items:
+            if not isinstance(item, Draft):
+                effects.append(item)
+                continue
+            task = self._ledger.tasks.get(item.refs[0]) if item.refs else None
+            if task is not None and task.wish.private:
+                effects += self._keep_privately(task, item, now_ms)
+            else:
+                effects += self._write(item, now_ms)
+        return effects
+
+    def _keep_privately(self, task: Task, draft: Draft, now_ms: int) -> list[Effect]:
+        """What is said of a private task: kept until we stop, and signed by nobody."""
+        made, key = self._rng.randbytes(32), self._ledger.key
+        items: list[Item] = []
+        if draft.kind == POSITION:
+            position = read_position(
+                draft.content, position_id=made, author=key, operator=key, at_ms=now_ms
+            )
+            assert position is not None, "a draft of a position is one"
+            task.add(position)
+            items += self.deliberations.on_news(task, author=key, now_ms=now_ms)
+        elif draft.kind == OUTCOME:
+            task.outcome = read_outcome(draft.content, outcome_id=made, author=key, at_ms=now_ms)
+        notice = {"id": task.id.hex(), "status": draft.kind, "record": made.hex()}
+        return [Publish("task", notice), *self._finish(items, now_ms)]
+
+    # What we know.
+
+    def _remembered(self, task: Task) -> list[Item]:
+        """Our own outcome that passed a check becomes a memory; other answers stay in the log."""
+        outcome = task.outcome
+        if outcome is None or outcome.answer is None or not outcome.checked or task.findings:
+            return []
+        if _by_tools_alone(task, outcome):
+            return []
+        return [drafts.finding(task, outcome.answer, how="checked", share=self._share)]
+
+    def _families_of(self, key: bytes) -> tuple[str, ...]:
+        peer = self._ledger.peers.get(key)
+        return tuple(peer.said.families) if peer is not None else ()
+
+    def _helpers(self, now_ms: int) -> Sequence[bytes]:
+        """Live peers with a model family that we lack."""
+        own = set(self.routing.families())
+        alive = self._ledger.peers.alive(now_ms=now_ms)
+        return [peer.key for peer in alive if set(peer.said.families) - own]
+
+    def _alive(self, key: bytes, now_ms: int) -> bool:
+        return any(peer.key == key for peer in self._ledger.peers.alive(now_ms=now_ms))
+
+
+class _Trust:
+    """Beliefs as a deliberation asks for them. Peers the operator vouched for speak as ours do."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._beliefs = ledger.beliefs
+
+    def judgement(self, kind: Kind, *, now_ms: int) -> Judgement:
+        return self._beliefs.judgement(kind.value, now_ms=now_ms)
+
+    def hear(
+        self, speakers: Sequence[tuple[bytes, str]], kind: Kind, *, now_ms: int
+    ) -> Sequence[tuple[str, float]]:
+        own = self._ledger.key
+        vouched = {peer.key for peer in self._ledger.peers if peer.vouched}
+        heard = self._beliefs.heard(
+            [
+                Speaker(own if operator in vouched else operator, family)
+                for operator, family in speakers
+            ],
+            kind.value,
+            now_ms=now_ms,
+        )
+        return [(one.family, one.credibility) for one in heard]
+
+    def order(self, families: Sequence[str], kind: Kind, *, now_ms: int) -> list[str]:
+        return self._beliefs.order(families, kind.value, now_ms=now_ms)
+
+
+def _problem(task: Task | None, command: events.GradeTask) -> tuple[str, str] | None:
+    if task is None:
+        return "not_found", "this spore knows no such task"
+    if command.right_answer is None and task.position(command.position or b"") is None:
+        return "not_found", "the task has no such position"
+    if task.wish.private:
+        return "private", "a private task leaves nothing behind, grades neither"
+    return None
+
+
+def _by_tools_alone(task: Task, outcome: Outcome) -> bool:
+    spoke: list[Position] = [one for one in task.positions if one.id in outcome.supporters]
+    return all(one.family.startswith(TOOL_FAMILY) or one.family == EXTRACTIVE for one in spoke)
+
+
+def _notice(record: Record, task_id: bytes) -> dict[str, str]:
+    return {"id": task_id.hex(), "status": record.kind, "record": record.id.hex()}

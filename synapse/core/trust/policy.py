@@ -1,0 +1,164 @@
+"""What strangers' words are worth: the promises that make a thousand made-up operators harmless.
+
+1. Our own operator's grades count in full. Others' grades are advice: worth as much as they agreed
+   with ours on the same positions, and all of it together a bounded number of grades.
+2. All operators unknown to us, however many, count as one grader and as half a voter.
+3. A family that only strangers speak for has no vote of its own: such families share one.
+4. Who speaks for a family that our own spores serve is heard beside them, never above them.
+5. Grades of what strangers' spores answered say little about the family they claim.
+
+An operator is known once our own grades have met enough of its positions (or grades). Costs of
+that: a newcomer's first answers count little, and graders who copy what we graded before they
+could know it are told apart only by the time they claim, hence the bound on advice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from synapse.core.trust.evidence import Grade
+
+STRANGERS: Final = "strangers"  # the one family of all families that only strangers speak for
+
+# None of these has a source: they are the smallest that let honest newcomers matter at all.
+KNOWN_GRADES: Final = 3.0  # of an operator's positions, before it is known
+STANDING_RIGHT: Final = 1.0  # an unknown operator is believed one time in four:
+STANDING_WRONG: Final = 3.0
+RELIABLE_MIN: Final = 0.5  # below it a speaker's answers are a stranger's, known as it may be
+UNKNOWN_VOICE: Final = 0.5  # of one voter: all unknown operators of a count together
+STRANGER_GRADES: Final = 4.0  # what our grades of strangers' answers move a family by, at most
+UNKNOWN_ADVICE: Final = 3.0  # grades; less than one day of a user who grades
+KNOWN_ADVICE: Final = 20.0  # grades: what five-fold our own regression test needs to separate
+SHARED_POSITIONS_MIN: Final = 5  # graded by us and by an adviser, before it is known
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """Who says that a family answered so."""
+
+    operator: bytes
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """How a speaker's vote enters the count."""
+
+    family: str  # the family it claims, or STRANGERS
+    credibility: float  # 0 to 1
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What our grades say of an operator's answers."""
+
+    right: float
+    wrong: float
+
+    @property
+    def known(self) -> bool:
+        """Whether enough of its positions were graded."""
+        return self.right + self.wrong >= KNOWN_GRADES
+
+    @property
+    def mean(self) -> float:
+        """The chance that its next answer is right, from a low prior."""
+        whole = self.right + self.wrong + STANDING_RIGHT + STANDING_WRONG
+        return (self.right + STANDING_RIGHT) / whole
+
+    @property
+    def reliable(self) -> bool:
+        """Whether its answers say something about the family it claims."""
+        return self.known and self.mean >= RELIABLE_MIN
+
+
+def heard(
+    speakers: Sequence[Speaker],
+    *,
+    own: bytes,
+    standing: Mapping[bytes, Standing],
+    chance: Mapping[str, float],
+    vote: Mapping[str, float],
+    prior_vote: float,
+) -> list[Hearing]:
+    """How each speaker of one count is heard, in the order given.
+
+    `chance` is the chance of being right of each family that we have evidence about, `vote` its
+    vote in nats, `prior_vote` that of a family nobody knows.
+    """
+    served = {one.family for one in speakers if one.operator == own}
+    unknown = {
+        one.operator for one in speakers if one.operator != own and not standing[one.operator].known
+    }
+    beside = _number(one for one in speakers if one.operator != own)
+    raw: list[Hearing] = []
+    for one in speakers:
+        if one.operator == own:
+            raw.append(Hearing(one.family, 1.0))
+            continue
+        judged = one.family in served or one.family in chance
+        family = one.family if judged else STRANGERS
+        part = 1.0 / beside[one]
+        if one.operator in unknown:
+            # A stranger that claims a good family's name does not get its weight with it.
+            level = min(1.0, prior_vote / vote[family]) if vote.get(family, 0.0) > 0 else 1.0
+            spoken = sum(1 for key, _ in _pairs(beside) if key == one.operator)
+            part *= UNKNOWN_VOICE / len(unknown) / spoken * level
+        else:
+            part *= min(1.0, standing[one.operator].mean / chance.get(family, 1.0))
+        raw.append(Hearing(family, part))
+    return _beside_ours(raw, speakers, own)
+
+
+def _beside_ours(raw: Sequence[Hearing], speakers: Sequence[Speaker], own: bytes) -> list[Hearing]:
+    """Others that speak for a family of ours, scaled so that together they are one more of us."""
+    others: dict[str, float] = {}
+    served = {one.family for one in speakers if one.operator == own}
+    for one, speaker in zip(raw, speakers, strict=True):
+        if speaker.operator != own and one.family in served:
+            others[one.family] = others.get(one.family, 0.0) + one.credibility
+    return [
+        Hearing(one.family, one.credibility / max(1.0, others.get(one.family, 0.0)))
+        if speaker.operator != own
+        else one
+        for one, speaker in zip(raw, speakers, strict=True)
+    ]
+
+
+def _number(speakers: Iterable[Speaker]) -> dict[Speaker, int]:
+    """How many spores of one operator speak for one family."""
+    numbers: dict[Speaker, int] = {}
+    for one in speakers:
+        numbers[one] = numbers.get(one, 0) + 1
+    return numbers
+
+
+def _pairs(numbers: Mapping[Speaker, int]) -> list[tuple[bytes, str]]:
+    return [(one.operator, one.family) for one in numbers]
+
+
+def advisers(grades: Iterable[Grade], *, own: bytes) -> dict[bytes, float]:
+    """What other graders are worth, 0 to 1: how far above chance they agreed with us.
+
+    Only positions that an adviser graded no later than we did tell anything. Those with too few
+    of them are unknown, and missing here.
+    """
+    ours: dict[bytes, Grade] = {}
+    theirs: list[Grade] = []
+    for grade in grades:
+        if grade.observer == own:
+            ours[grade.position] = grade
+        else:
+            theirs.append(grade)
+    met: dict[bytes, list[bool]] = {}
+    for grade in theirs:
+        mine = ours.get(grade.position)
+        if mine is not None and grade.at_ms <= mine.at_ms:
+            met.setdefault(grade.observer, []).append(grade.right == mine.right)
+    return {
+        observer: max(0.0, 2 * (sum(agreed) + 1) / (len(agreed) + 2) - 1)
+        for observer, agreed in met.items()
+        if len(agreed) >= SHARED_POSITIONS_MIN
+    }
