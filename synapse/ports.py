@@ -3,11 +3,12 @@ suite in `tests/contract` that every implementation passes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from synapse.core.effects import ModelRequest
+from synapse.core.events import Limit
 from synapse.core.memory.memory import Memory, PrivateMemory
 from synapse.core.memory.record import Record
 from synapse.core.messages import Message
@@ -21,9 +22,41 @@ class Filter:
     author: str | None = None
     tag: str | None = None
     shared: bool | None = None  # True: only shared ones, False: only private ones
+    operator: str | None = None
+    family: str | None = None
+    task: str | None = None
+    since_ms: int | None = None  # made then or later; whole seconds count
+    until_ms: int | None = None  # made before then
+    operators_left_out: frozenset[str] = frozenset()  # those in quarantine, for one
 
 
 ANY = Filter()
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What filters and trust ask about a memory and the memory itself does not say."""
+
+    operator: str = ""  # empty: its author
+    family: str = ""  # of the model that wrote it
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What weighs in beside relevance: a hit's score is relevance * decay * trust.
+
+    Decay halves with every `half_life_days` since the memory was made or last verified, down to
+    0.15: old memories lose rank and never disappear. Trust, 0 to 1, is the operator's; it weighs
+    0.7 + 0.3 * trust. Whoever is not in `trust` has `trust_unknown`. The mapping must not change:
+    a new one is handed over when anything does, and is best handed over again when nothing did.
+    """
+
+    now_ms: int
+    half_life_days: float | None = None  # None: nothing decays
+    trust: Mapping[str, float] | None = None  # None: all are trusted alike, and fully
+    trust_unknown: float = 0.5
+    min_score: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +67,70 @@ class Hit:
     score: float
 
 
+class Hits(list[Hit]):
+    """Search results, best first."""
+
+    exact: bool = True  # False: the budget was spent before all that matters was read
+
+
 @dataclass(frozen=True, slots=True)
 class ModelReply:
-    """What a model said, and which model and family really served it."""
+    """What a model said, which model and family really served it, and at what price.
+
+    `tokens_reasoning` is the part of `tokens_out` that was thought and not said. `cost_usd` None:
+    nobody told. `hedged`: a second call was made, and what the loser cost is not known.
+    """
 
     text: str
     model: str
     family: str
     tokens_in: int = 0
     tokens_out: int = 0
+    tokens_reasoning: int = 0
+    cost_usd: float | None = None
+    limits: tuple[Limit, ...] = ()
+    hedged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One call to one model, as the ledger keeps it. Nothing in it was written by a person.
+
+    `outcome` is "ok" or one of `model_routing.FAILURES`; `left_ms` is what was left of the time the
+    call was given; `task` is the id of the task it was made for, in hexadecimal digits.
+    """
+
+    at_ms: int
+    target: str
+    outcome: str
+    took_ms: int
+    left_ms: int
+    purpose: str
+    task: str = ""
+    cycle: int = 0
+    model: str = ""  # the one that served; "" when none did
+    family: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_reasoning: int = 0
+    cost_usd: float | None = None
+    retry_after_ms: int | None = None
+    hedged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptTotals:
+    """All attempts on one target, added up. `cost_usd` leaves out the `cost_unknown` replies."""
+
+    calls: int = 0
+    replies: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)  # by class
+    took_ms: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    tokens_reasoning: int = 0
+    cost_usd: float = 0.0
+    cost_unknown: int = 0
 
 
 class RecordLog(Protocol):
@@ -98,17 +186,53 @@ class RecordLog(Protocol):
 class Index(Protocol):
     """Full-text search over memories. Derived from the log, and rebuilt from it when in doubt.
 
-    One thread may add or remove while others search.
+    One thread may add or maintain, and any remove or verify, while others search.
     """
 
-    def add(self, memories: Sequence[Memory]) -> None:
-        """Make these searchable at once. An id that is there already is left as it is."""
+    def add(
+        self,
+        memories: Sequence[Memory],
+        *,
+        labels: Sequence[Labels] | None = None,
+        covers: tuple[int, int] | None = None,
+    ) -> None:
+        """Make these searchable at once. An id that is there already is left as it is.
+
+        `covers` (after, upto) says that these are all the memories the log holds after one
+        position, up to and with another, and that what those positions removed was removed.
+        """
 
     def remove(self, ids: Sequence[bytes]) -> None:
         """Stop finding these. Unknown ids are ignored."""
 
-    def search(self, query: str, *, limit: int, wanted: Filter = ANY) -> list[Hit]:
-        """The best `limit` matches, best first, ties by id. Nothing matches an empty query."""
+    def verified(self, ids: Sequence[bytes], *, at_ms: int) -> None:
+        """These proved useful then: they age from there. Unknown ids are ignored."""
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int,
+        wanted: Filter = ANY,
+        ranking: Ranking | None = None,
+        budget: int | None = None,
+    ) -> Hits:
+        """The best `limit` matches, best first, ties by id. Nothing matches an empty query.
+
+        `budget`: how many postings may be read before the answer need not be exact any more.
+        """
+
+    def missing(self, upto: int) -> Sequence[tuple[int, int]]:
+        """Which positions (after, upto] of the log have to be fed, up to this one."""
+
+    def maintain(self, *, steps: int = 1) -> bool:
+        """Do that many bounded steps of upkeep; whether more are due. Raises StorageError."""
+
+    def checkpoint(self) -> None:
+        """Make everything durable that was added, so that it need not be fed again."""
+
+    def close(self) -> None:
+        """Checkpoint, and let go of the files."""
 
     def __len__(self) -> int:
         """How many memories are searchable."""
@@ -122,6 +246,25 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Let go of connections."""
+
+
+class AttemptLog(Protocol):
+    """The ledger of calls to models: appended to, and never asked to forget one.
+
+    Any thread may call. Losing a row is a pity and not a fault: no promise rests on one.
+    """
+
+    def append(self, attempt: Attempt) -> None:
+        """Keep one more. Raises StorageError, StorageFull; then this one is not kept."""
+
+    def recent(self, limit: int) -> list[Attempt]:
+        """The latest attempts, latest first; at least a thousand of them are remembered."""
+
+    def totals(self) -> Mapping[str, AttemptTotals]:
+        """Everything ever appended, added up for each target."""
+
+    def close(self) -> None:
+        """Let go of the file."""
 
 
 class Transport(Protocol):

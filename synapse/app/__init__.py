@@ -2,6 +2,7 @@
 logging. `assembly` builds a spore, `running` serves it, `reports` says how it is."""
 
 from synapse.app.assembly import Spore, assemble
+from synapse.app.models import find_local
 from synapse.app.reports import Finding, examine, greeting
 from synapse.app.running import configure_logging, serve
 
@@ -11,6 +12,7 @@ __all__ = [
     "assemble",
     "configure_logging",
     "examine",
+    "find_local",
     "greeting",
     "serve",
 ]

@@ -10,26 +10,30 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from synapse import __version__, config
-from synapse.app import keys
-from synapse.app.models import models
+from synapse.app import keys, quota
+from synapse.app.models import Models, build
 from synapse.config import Settings
 from synapse.core.errors import ConfigError
 from synapse.core.membership.peer_table import is_private
 from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Identity
 from synapse.core.node import Node, NodeSettings
+from synapse.core.reasoning.mechanisms import Quantum
 from synapse.core.wall.release import Wall
 from synapse.driver.clock import MonotonicClock
 from synapse.driver.driver import Driver
 from synapse.operations import Operations
 from synapse.ports import Filter, Provider
+from synapse.providers.local import LocalServer
 from synapse.retrieval.inverted import InvertedIndex
+from synapse.storage.attempt_log import FileAttemptLog
 from synapse.storage.sqlite_log import SqliteLog
 from synapse.transport.guard import Reach, reach_of
 from synapse.transport.http import HttpTransport
 from synapse.web.gossip import Gossip
 
 LOG_FILE: Final = "log.db"
+ATTEMPTS_FILE: Final = "attempts.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class Spore:
     key: str | None  # what writes must carry; None on loopback, where none is needed
     key_is_new: bool
     transport: HttpTransport
-    providers: tuple[Provider, ...]
+    models: Models
+    attempts: FileAttemptLog
     log: SqliteLog
 
     async def close(self) -> None:
@@ -53,11 +58,23 @@ class Spore:
         await self.transport.close()
         for provider in self.providers:
             await provider.close()
+        self.attempts.close()
         self.log.close()
 
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """Each provider once, the local model that cannot be used included."""
+        every: list[Provider] = list(self.models.providers.values())
+        if self.models.cortex is not None:
+            every.append(self.models.cortex)
+        return tuple({id(one): one for one in every}.values())
 
-def assemble(settings: Settings) -> Spore:
-    """Open the data folder and build every part. Raises ConfigError, StorageError."""
+
+def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -> Spore:
+    """Open the data folder and build every part; `local_servers` are models found on this machine.
+
+    Raises ConfigError, StorageError.
+    """
     folder = settings.data_dir
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -71,7 +88,13 @@ def assemble(settings: Settings) -> Spore:
     key, key_is_new = keys.api_key(settings, folder)
     wall = Wall(keys.secrets_of(settings, key))
     clock = MonotonicClock()
-    targets, providers = models(settings, clock.now_ms)
+    models = build(
+        settings,
+        clock.now_ms,
+        local_servers=local_servers,
+        secrets=keys.secrets_of(settings, key),
+    )
+    attempts = FileAttemptLog(folder / ATTEMPTS_FILE)
     index = InvertedIndex()
 
     def search(query: str, limit: int) -> Sequence[Memory]:
@@ -88,24 +111,28 @@ def assemble(settings: Settings) -> Spore:
             software=f"synapse/{__version__}",
             seeds=settings.peers,
             public_seeds=config.seeds(settings),
-            targets=targets,
+            targets=models.targets,
             private_addresses=reach is not Reach.PUBLIC,
             sync_interval_ms=int(settings.sync_interval_s * 1_000),
             task_deadline_ms=int(settings.task_deadline_s * 1_000),
+            quantum=_quantum(settings),
+            synthesis=settings.synthesis,
         ),
         rng=SystemRandom(),
         read=log.read,
         search=search,
         wall=wall,
     )
+    quota.restore(folder, node.thinking.routing, now_ms=clock.now_ms())
     transport = HttpTransport(identity, reach=reach)
     driver = Driver(
         node,
         log=log,
         index=index,
         transport=transport,
-        providers=providers,
+        providers=models.providers,
         clock=clock.now_ms,
+        attempts=attempts,
     )
     return Spore(
         settings=settings,
@@ -117,8 +144,23 @@ def assemble(settings: Settings) -> Spore:
         key=key,
         key_is_new=key_is_new,
         transport=transport,
-        providers=tuple({id(one): one for one in providers.values()}.values()),
+        models=models,
+        attempts=attempts,
         log=log,
+    )
+
+
+def _quantum(settings: Settings) -> Quantum:
+    """The mechanisms, but those that are switched off."""
+    off = settings.mechanisms_off
+    return Quantum(
+        annealing="annealing" not in off,
+        superposition="superposition" not in off,
+        interference="interference" not in off,
+        tunnelling="tunnelling" not in off,
+        entanglement="entanglement" not in off,
+        decoherence="decoherence" not in off,
+        half_life_days=settings.half_life_days,
     )
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvicorn
 
+from synapse.app import quota
 from synapse.app.assembly import Spore
 from synapse.config import Settings
 from synapse.core.errors import ConfigError
@@ -24,6 +25,7 @@ from synapse.web.access import Access, WebSettings
 from synapse.web.app import build
 from synapse.web.mcp_server import build_mcp
 
+SAVE_EVERY_S: Final = 60  # how much of a day's quota a crash may forget
 SHUTDOWN_S: Final = 5  # long polls and event streams are cut after this
 
 
@@ -65,13 +67,18 @@ async def serve(spore: Spore) -> None:
         task = asyncio.create_task(spore.driver.run())  # the log is read while we already answer
         task.add_done_callback(lambda _: setattr(server, "should_exit", True))
         warming = asyncio.create_task(_warm_up(spore))
+        keeping = asyncio.create_task(_look_after_models(spore))
         try:
             yield
         finally:
+            keeping.cancel()
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task  # what stopped the node, if anything did, is raised here
+            with contextlib.suppress(asyncio.CancelledError):
+                await keeping
             await warming
+            quota.save(settings.data_dir, spore.driver.node.thinking.routing)
             await spore.close()
 
     app = build(
@@ -110,6 +117,14 @@ async def _warm_up(spore: Spore) -> None:
     """Load what the first question would wait for, while nobody waits."""
     if any(isinstance(provider, Extractive) for provider in spore.providers):
         await asyncio.to_thread(extractive.warm_up)
+
+
+async def _look_after_models(spore: Spore) -> None:
+    """Ask each endpoint what it lists, then keep on disk what a restart must not forget."""
+    await spore.models.check(spore.driver.clock())
+    while True:
+        await asyncio.sleep(SAVE_EVERY_S)
+        quota.save(spore.settings.data_dir, spore.driver.node.thinking.routing)
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:

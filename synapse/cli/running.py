@@ -48,7 +48,7 @@ def serve(
 
     chosen = settings(host, port, data_dir, name, peers, config_file)
     app.configure_logging(chosen)
-    spore = app.assemble(chosen)
+    spore = app.assemble(chosen, local_servers=app.find_local(chosen))
     for line in app.greeting(spore):
         out.print(line, highlight=False, soft_wrap=True)
     asyncio.run(app.serve(spore))

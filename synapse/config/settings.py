@@ -27,6 +27,7 @@ from pydantic import (
 PEERS_MAX = 256  # addresses to start from; gossip finds everyone else
 MODELS_MAX = 64  # more targets than one deadline lets us try
 NAME_CHARACTERS_MAX = 64  # a name is a column of every table that shows spores or models
+COUNT_MAX = 10**12  # tokens a minute; nobody sells more
 SECONDS_MAX = 86_400.0  # a day; a longer wait is a mistake in the unit
 
 # The variables in which vendors tell people to keep their key; the first that is set is used.
@@ -176,6 +177,7 @@ Name = Annotated[str, AfterValidator(_name)]
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 Variable = Annotated[str, AfterValidator(_variable)]
 LocalPath = Annotated[Path, BeforeValidator(_not_empty), AfterValidator(_absolute)]
+Count = Annotated[int, BeforeValidator(_number), Field(ge=1, le=COUNT_MAX)]
 Seconds = Annotated[
     float, BeforeValidator(_number), Field(gt=0, le=SECONDS_MAX, allow_inf_nan=False)
 ]
@@ -192,6 +194,12 @@ class ModelEntry(BaseModel):
     family: Name | None = None  # None: told from the model's name
     api_key_env: Variable | None = None
     timeout_s: Seconds = 30.0  # half a task's default deadline, which leaves time for another
+    stream: bool = False
+    account: Name | None = None  # None: the key's own
+    requests_per_minute: Count | None = None  # None: what the free plan is known to allow
+    requests_per_day: Count | None = None
+    tokens_per_minute: Count | None = None
+    concurrency: Count | None = None
     _api_key: SecretStr | None = None
 
     @property
@@ -212,6 +220,11 @@ class ModelEntry(BaseModel):
             raise ValueError(f"needs a key: set {' or '.join(variables)} in the environment")
         self._api_key = key.secret if key else None
         return self
+
+
+Mechanism = Literal[
+    "annealing", "superposition", "interference", "tunnelling", "entanglement", "decoherence"
+]
 
 
 class Settings(BaseModel):
@@ -272,7 +285,10 @@ class Settings(BaseModel):
     )
     """Models to ask, best first. Each has a `provider` or the `base_url` of any OpenAI-compatible
     API, and may have `model`, `family`, `timeout_s` (seconds, default 30) and `api_key_env`, the
-    name of the variable that holds the key."""
+    name of the variable that holds the key. `stream: true` takes the reply piece by piece, so that
+    a model that stalls is noticed early. `requests_per_minute`, `requests_per_day`,
+    `tokens_per_minute` and `concurrency` say what your plan allows, where it is not the free one;
+    keys of one `account` share what it allows."""
 
     llm_endpoint: BaseUrl | None = Field(None, examples=["http://127.0.0.1:11434/v1"])
     """Base address of one more OpenAI-compatible API, such as a server on this machine."""
@@ -283,8 +299,53 @@ class Settings(BaseModel):
     llm_api_key: Secret | None = Field(None, examples=["a-key"])
     """Key for `llm_endpoint`, if it wants one."""
 
+    cortex_model: LocalPath | None = Field(None, examples=["~/models/qwen3-4b-q4_k_m.gguf"])
+    """GGUF file of a model to run inside this process. Needs the extra "cortex"; fetch a file with
+    `synapse cortex get`. docs/cortex.md says what it costs."""
+
+    cortex_context_tokens: Annotated[int, BeforeValidator(_number), Field(ge=512, le=131_072)] = (
+        4_096  # a position's prompt has about 2,500 tokens at most, its reply 1,024
+    )
+    """Tokens that prompt and reply of the local model may have together; more takes more memory."""
+
+    cortex_threads: Annotated[int, BeforeValidator(_number), Field(ge=1, le=256)] | None = Field(
+        None, examples=[4]
+    )
+    """Threads that the local model runs on. By default half of the processors."""
+
+    cortex_timeout_s: Seconds = 60.0  # the whole of a task's default deadline: it is slow
+    """Seconds that one reply of the local model may take, its turn and the loading included."""
+
+    find_local_models: bool = True
+    """Whether to look, at the start, for model servers on this machine (llama.cpp on port 8080,
+    vLLM on 8000, Ollama on 11434) when no `llm_endpoint` is set."""
+
+    hedge_local_models: bool = False
+    """Whether to ask a model on this machine or its network a second time when an answer is
+    unusually late. At most one call in twenty is made twice."""
+
+    cassette_mode: Literal["off", "record", "replay", "replay-or-fail"] = "off"
+    """Whether to write down what models say and to play it back: off, record, replay (what is
+    written down; the rest is asked and recorded) or replay-or-fail (nobody is asked)."""
+
+    cassette_path: LocalPath | None = Field(None, examples=["cassette.jsonl"])
+    """File of the recordings. By default cassette.jsonl in `data_dir`."""
+
     task_deadline_s: Seconds = 60.0
     """Seconds that a task may take before it answers with what it has."""
+
+    synthesis: bool = True
+    """Whether a model writes out in prose what several families decided, for one call more. Prose
+    that says something else than what was decided is thrown away."""
+
+    mechanisms_off: Annotated[tuple[Mechanism, ...], BeforeValidator(_split)] = Field(
+        (), examples=["tunnelling,annealing"]
+    )
+    """Mechanisms of the reasoning to leave out, of annealing, superposition, interference,
+    tunnelling, entanglement and decoherence. docs/evidence.md has what each was worth."""
+
+    half_life_days: Annotated[float, Field(gt=0, le=36_500)] = 90.0
+    """Days after which a memory that nobody has verified counts half as much in recall."""
 
     sync_interval_s: Seconds = 5.0
     """Seconds between two comparisons of memory with a peer."""

@@ -22,7 +22,9 @@ from synapse.core.memory.record import (
     Record,
 )
 from synapse.core.reasoning import drafts, grading
-from synapse.core.reasoning.aggregation import Judgement
+from synapse.core.reasoning.aggregation import Judgement, Verdict
+from synapse.core.reasoning.ballot import Ballot
+from synapse.core.reasoning.calibrating import LESSONS_MAX, Lessons, lesson
 from synapse.core.reasoning.deliberation import Deliberations, Item, Search
 from synapse.core.reasoning.drafts import Share
 from synapse.core.reasoning.helping import Helping
@@ -94,6 +96,9 @@ class Thinking:
             deadline_ms=settings.task_deadline_ms,
             rng=Random(rng.getrandbits(64)),
         )
+        self._lessons = Lessons(
+            lambda kind, learnt, now_ms: ledger.beliefs.calibrate(kind, learnt, now_ms=now_ms)
+        )
 
     # Commands.
 
@@ -112,6 +117,10 @@ class Thinking:
     def resume(self, now_ms: int) -> list[Effect]:
         """After a restart: go on with our own open tasks, and look after those of others."""
         effects: list[Effect] = []
+        graded = {one.task for one in self._ledger.evidence.grades() if one.source != "checker"}
+        lessons = [task for task in self._ledger.tasks if task.id in graded][:LESSONS_MAX]
+        for task in reversed(lessons):
+            self._learn(task, self.deliberations.standing(task, now_ms=now_ms), now_ms)
         for task in self._ledger.tasks:
             if task.outcome is None and task.author == self._ledger.key:
                 effects += self.begin(task, now_ms)
@@ -141,7 +150,23 @@ class Thinking:
                 )
         elif (position := task.position(command.position or b"")) is not None:
             graded += grading.by_position(task, position, right=command.right, share=self._share)
-        return [*self._finish(graded, now_ms), Acknowledge(command.token, task.id)]
+        stood = self.deliberations.standing(task, now_ms=now_ms)  # before we knew
+        effects = self._finish(graded, now_ms)
+        self._learn(task, stood, now_ms)
+        return [*effects, Acknowledge(command.token, task.id)]
+
+    def _learn(self, task: Task, stood: tuple[Ballot, Verdict | None], now_ms: int) -> None:
+        """Note how sure we were of a task that our own user has graded."""
+        ballot, verdict = stood
+        right = {
+            one.position: one.right
+            for one in self._ledger.evidence.of_task(task.id)
+            if one.observer == self._ledger.key and one.source != "checker"
+        }
+        if right and verdict is not None:
+            judgement = self._ledger.beliefs.judgement(ballot.kind, now_ms=now_ms)
+            learnt = lesson(ballot, verdict, right, judgement)
+            self._lessons.add(ballot.kind, task.id, learnt, now_ms=now_ms)
 
     # What happens.
 

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from synapse.core.errors import ProviderError
+from synapse.core.reasoning.cooling import LIMIT_WAIT_MS_MAX
 from synapse.core.text import shortened
 from synapse.providers.waits import retry_after_ms
 
@@ -21,7 +22,6 @@ MESSAGE_CHARACTERS_MAX: Final = 300  # one line of a log or a dashboard
 LEAVES_MAX: Final = 1_000  # read of an error body; the largest we know of has about thirty
 WORDS_CHARACTERS_MAX: Final = 16_000  # searched; error texts are a few hundred
 SECRET_CHARACTERS_MIN: Final = 8  # shorter keys ("ollama", "none") are no secret, but are words
-LIMIT_WAIT_MS_MAX: Final = 600_000  # a limit by the minute never asks for more; a quota does
 
 _BY_STATUS: Final[Mapping[int, str]] = {
     401: "auth",
@@ -51,6 +51,7 @@ _MODEL = (
     r"model_not_(?:found|available)|model_decommissioned|free_variant_ended|no endpoints found"
     r"|model\b[^,;\n]{0,120}(?:not exist|not found|no longer|decommissioned|deprecated)"
 )
+_FORM = r"json_validate_failed|failed to (?:generate|validate) json"  # Groq: the model's fault
 _RATE = r"rate[-_ ]?limit|resource_exhausted|too many requests"
 _BUSY = r"overloaded|server_error|internal error|unavailable|bad gateway"
 
@@ -58,7 +59,13 @@ _BUSY = r"overloaded|server_error|internal error|unavailable|bad gateway"
 _NARROWED: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "rate_limited": ((_DAY, "quota_day"), (_CREDIT, "no_credit"), (_ACCOUNT, "auth")),
     "auth": ((_CREDIT, "no_credit"), (_BARRED, "refused"), (_MODEL, "gone")),
-    "request": ((_KEY, "auth"), (_BARRED, "refused"), (_MODEL, "gone"), (_CREDIT, "no_credit")),
+    "request": (
+        (_KEY, "auth"),
+        (_BARRED, "refused"),
+        (_FORM, "bad_reply"),
+        (_MODEL, "gone"),
+        (_CREDIT, "no_credit"),
+    ),
     "bad_reply": (  # an error inside a 200 that names no status of its own
         (_DAY, "quota_day"),
         (_CREDIT, "no_credit"),

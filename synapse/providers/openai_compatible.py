@@ -1,8 +1,9 @@
 """Any model behind an OpenAI-style `/chat/completions`: one HTTP call, a reply or a typed error.
 
 Nothing is retried, cooled or chosen here: the chain in the core does that. All that is remembered
-is what an endpoint itself taught us: the model it lists first, and the fields it refuses. Keys
-never reach a log: they live in a `SecretStr` and are cut out of whatever a provider says.
+is what an endpoint itself taught us: the model it lists first, the fields it refuses, and which of
+its models are gone. Keys never reach a log: they live in a `SecretStr` and are cut out of whatever
+a provider says.
 """
 
 from __future__ import annotations
@@ -10,21 +11,24 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, Literal
 
 import httpx
-from pydantic import SecretStr
 
 from synapse.core.effects import ModelRequest
-from synapse.core.errors import ConfigError, ProviderError
+from synapse.core.errors import ProviderError
 from synapse.ports import ModelReply
-from synapse.providers.catalogue import family_of
-from synapse.providers.failures import error_part, provider_error, redacted, sanitised
+from synapse.providers.endpoint import Endpoint
+from synapse.providers.failures import error_part, provider_error, redacted
+from synapse.providers.limits import limits_in
+from synapse.providers.replies import reply_in
+from synapse.providers.streams import STALL_S, collected
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024  # a long answer is 40 KB, a broker's list of models 1 MB
 CONNECT_TIMEOUT_S: Final = 3.0  # a host that is slower to accept will not answer in time either
+MODELS_MAX: Final = 5_000  # read of a list; the longest we know of has about a thousand
 
 # The first that fits decides; what is not here never reached the other side.
 _TRANSPORT_FAILURES: Final[tuple[tuple[type[httpx.HTTPError], str], ...]] = (
@@ -34,42 +38,23 @@ _TRANSPORT_FAILURES: Final[tuple[tuple[type[httpx.HTTPError], str], ...]] = (
     (httpx.NetworkError, "overloaded"),  # the connection was reset
     (httpx.RemoteProtocolError, "overloaded"),  # it closed in the middle of a reply
 )
-_FINISH_FAILURES: Final = {"error": "bad_reply", "content_filter": "refused"}
-_SUBSTITUTES: Final[Mapping[str, str | None]] = {  # what is sent for a field once it was refused
-    "temperature": None,
-    "max_tokens": "max_completion_tokens",
+# Fields that some endpoint refuses: how its complaint names them, and what is sent instead.
+_REFUSABLE: Final[Mapping[str, tuple[str, str | None]]] = {
+    "temperature": (r"\btemperature\b", None),
+    "max_tokens": (r"\bmax_tokens\b", "max_completion_tokens"),
+    "response_format": (r"response[ _]format|json[ _]schema|structured output", None),
+    "stream": (r"\bstream\b|\bstreaming\b", None),
+    "stream_options": (r"\bstream_options\b", None),
 }
-_REFUSAL: Final = re.compile(r"unsupported|not support|unrecogni[sz]ed|deprecated", re.IGNORECASE)
+_COMPLAINT: Final = re.compile(
+    r"unsupported|not support|unrecogni[sz]ed|deprecated|not permitted|not allowed"
+    r"|unknown (?:name|field|param)|invalid (?:json )?schema|to stream this model",
+    re.IGNORECASE,
+)
+_NO_CHAT: Final = re.compile(r"embed|rerank|whisper|\btts\b|\bbge\b|moderation", re.IGNORECASE)
 
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where a model is. `model` None: the first it lists. `family` None: read off the name.
-
-    `refuses` names fields known not to be taken; those that are not known are learned.
-    """
-
-    base_url: str
-    model: str | None = None
-    family: str | None = None
-    api_key: SecretStr | None = None
-    refuses: frozenset[str] = frozenset()
-
-    def __post_init__(self) -> None:
-        """Refuse what would only fail later, in an error that might quote the key."""
-        try:
-            url = httpx.URL(self.base_url)
-        except httpx.InvalidURL as error:
-            raise ConfigError(f"base_url is no address: {error}") from None
-        if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-            raise ConfigError("base_url must be http(s)://host/path, with no user or password")
-        if self.secret and not (self.secret.isascii() and self.secret.isprintable()):
-            raise ConfigError("api_key holds characters no header can carry; is it two lines?")
-
-    @property
-    def secret(self) -> str | None:
-        """The key in the clear."""
-        return self.api_key.get_secret_value() if self.api_key else None
+Listing = Literal["listed", "unlisted", "unknown"]
+"""Whether a list has a model. "unlisted": the list may be partial; "unknown": there is none."""
 
 
 class OpenAiCompatible:
@@ -85,12 +70,15 @@ class OpenAiCompatible:
         client: httpx.AsyncClient | None = None,
         *,
         now_ms: Callable[[], int],
+        stall_s: float = STALL_S,
     ) -> None:
         self._endpoints = dict(endpoints)
         self._client = client or httpx.AsyncClient(trust_env=False)
         self._client_is_ours = client is None
         self._now_ms = now_ms
+        self._stall_s = stall_s
         self._listed: dict[str, str] = {}
+        self._gone: set[str] = set()
         self._refused_fields = {name: set(one.refuses) for name, one in endpoints.items()}
 
     async def complete(self, target: str, request: ModelRequest, *, timeout_ms: int) -> ModelReply:
@@ -101,40 +89,89 @@ class OpenAiCompatible:
         """
         endpoint = self._endpoints[target]
         try:
-            async with asyncio.timeout(timeout_ms / 1_000):
+            async with _within(timeout_ms, endpoint.secret):
+                if target in self._gone:
+                    await self._look_up(target, endpoint)
                 model = endpoint.model or await self._first_listed(target, endpoint)
                 payload = self._payload(target, model, request)
-                response = await self._fetch(endpoint, "POST", "chat/completions", payload)
-            return self._reply(endpoint, model, response)
-        except TimeoutError:
-            raise ProviderError("slow", f"no answer within {timeout_ms} ms") from None
-        except httpx.HTTPError as error:
-            failures = (to for kind, to in _TRANSPORT_FAILURES if isinstance(error, kind))
-            message = redacted(f"{type(error).__name__}: {error}", endpoint.secret)
-            raise ProviderError(next(failures, "unreachable"), message) from None
+                document, headers = await self._fetch(endpoint, "POST", "chat/completions", payload)
+            now_ms = self._now_ms()
+            limits = limits_in(headers, endpoint.windows_ms, now_ms=now_ms)
+            return reply_in(document, endpoint, asked=model, limits=limits, now_ms=now_ms)
         except ProviderError as error:
             raise self._learned(target, error) from None
+
+    async def check(self, target: str, *, timeout_ms: int) -> Listing:
+        """See whether the target's model is still there, by the list its endpoint gives.
+
+        Raises ProviderError. It is `gone` when an endpoint that lists all it has does not list it;
+        from then on calls fail so without being sent, until a later list has it again.
+        """
+        endpoint = self._endpoints[target]
+        async with _within(timeout_ms, endpoint.secret):
+            if endpoint.model is not None:
+                return await self._look_up(target, endpoint)
+            await self._first_listed(target, endpoint)
+            return "listed"
 
     async def close(self) -> None:
         """Let go of connections."""
         if self._client_is_ours:
             await self._client.aclose()
 
+    async def _look_up(self, target: str, endpoint: Endpoint) -> Listing:
+        self._gone.discard(target)
+        try:
+            names, complete = await self._models(endpoint)
+        except ProviderError as error:
+            if error.failure == "gone":  # it has no list
+                return "unknown"
+            raise
+        asked = str(endpoint.model)
+        if endpoint.lists_all and not asked.endswith(":free"):
+            asked = asked.partition(":")[0]  # brokers take "model:fastest", and list "model"
+        if any(_same_model(name, asked) for name in names):
+            return "listed"
+        if not (complete and endpoint.lists_all):
+            return "unlisted"
+        self._gone.add(target)
+        raise ProviderError("gone", f"{endpoint.model} is not among the {len(names)} models listed")
+
     async def _first_listed(self, target: str, endpoint: Endpoint) -> str:
         """The model listed first: asked for on first use, and again after it was gone."""
         if target not in self._listed:
-            models = await self._fetch(endpoint, "GET", "models")
-            model = _first(models.get("data")).get("id")
-            if not isinstance(model, str) or not model:
+            names, _ = await self._models(endpoint)
+            model = first_that_talks(names)
+            if model is None:
                 raise ProviderError("gone", "no model is listed; load one, or name one")
             self._listed[target] = model
         return self._listed[target]
 
-    def _payload(self, target: str, model: str, request: ModelRequest) -> dict[str, Any]:
-        wanted = {"temperature": request.temperature, "max_tokens": request.tokens_max}
+    async def _models(self, endpoint: Endpoint) -> tuple[list[str], bool]:
+        """The models that are listed, aliases among them, and whether that is all of them."""
+        document, _ = await self._fetch(endpoint, "GET", "models")
+        names = names_in(document)
+        return names, bool(names) and not document.get("has_more") and len(names) < MODELS_MAX
+
+    def _payload(self, target: str, model: str, request: ModelRequest) -> bytes:
+        wanted: dict[str, Any] = {
+            "temperature": request.temperature,
+            "max_tokens": request.tokens_max,
+        }
+        if request.schema is not None:
+            schema = {
+                "name": "reply",
+                "strict": _closed(request.schema),
+                "schema": request.schema,
+            }
+            wanted["response_format"] = {"type": "json_schema", "json_schema": schema}
+        if self._endpoints[target].stream:
+            wanted |= {"stream": True, "stream_options": {"include_usage": True}}
         refused = self._refused_fields[target]
-        fields = {_SUBSTITUTES[k] if k in refused else k: value for k, value in wanted.items()}
-        return {
+        if "stream" in refused:
+            wanted.pop("stream_options", None)
+        fields = {_REFUSABLE[k][1] if k in refused else k: value for k, value in wanted.items()}
+        payload = {
             "model": model,
             "messages": [
                 {"role": "system", "content": request.system},
@@ -142,67 +179,61 @@ class OpenAiCompatible:
             ],
             **{name: value for name, value in fields.items() if name},
         }
+        return json.dumps(payload, default=dict).encode()  # a schema may be any kind of mapping
 
     async def _fetch(
-        self, endpoint: Endpoint, method: str, path: str, payload: Any = None
-    ) -> dict[str, Any]:
-        """The JSON object of one successful response. Raises ProviderError, httpx.HTTPError.
+        self, endpoint: Endpoint, method: str, path: str, payload: bytes | None = None
+    ) -> tuple[dict[str, Any], Mapping[str, str]]:
+        """The JSON object of one successful response, and its headers with lower-case names.
 
-        No compressed response is asked for or read: a few bytes of it can hold gigabytes.
+        Raises ProviderError, httpx.HTTPError. No compressed response is asked for or read: a few
+        bytes of it can hold gigabytes.
         """
         key = {"authorization": f"Bearer {endpoint.secret}"} if endpoint.secret else {}
+        kind = {"content-type": "application/json"} if payload is not None else {}
+        accept = "text/event-stream, application/json" if endpoint.stream else "application/json"
         async with self._client.stream(
             method,
             f"{endpoint.base_url.rstrip('/')}/{path}",
-            json=payload,
-            headers={"accept": "application/json", "accept-encoding": "identity", **key},
+            content=payload,
+            headers={"accept": accept, "accept-encoding": "identity", **kind, **key},
             timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
             follow_redirects=False,
         ) as response:
-            document = _json(await _body(response))
+            document = await self._document(response)
+        headers = dict(response.headers)
         if isinstance(document, dict) and response.is_success and not error_part(document):
-            return document
-        raise self._error(endpoint, document, response.status_code, response.headers)
-
-    def _error(
-        self, endpoint: Endpoint, document: Any, status: int, headers: Mapping[str, str]
-    ) -> ProviderError:
-        return provider_error(
-            status, dict(headers), document, secret=endpoint.secret, now_ms=self._now_ms()
+            return document, headers
+        raise provider_error(
+            response.status_code, headers, document, secret=endpoint.secret, now_ms=self._now_ms()
         )
 
-    def _reply(self, endpoint: Endpoint, asked: str, response: Mapping[str, Any]) -> ModelReply:
-        """What a successful response says. Raises ProviderError when that is nothing."""
-        choice = _first(response.get("choices"))
-        if error_part(choice):
-            raise self._error(endpoint, choice, 200, {})
-        finish = str(choice.get("finish_reason"))
-        if finish in _FINISH_FAILURES:
-            raise ProviderError(_FINISH_FAILURES[finish], f"the model stopped: {finish}")
-        message = choice.get("message")
-        message = message if isinstance(message, dict) else {}
-        text = sanitised(_answer(message.get("content")), endpoint.secret)
-        if not text:
-            failure = "refused" if message.get("refusal") else "bad_reply"
-            reason = message.get("refusal") or f"no answer in the reply (finish_reason {finish})"
-            raise ProviderError(failure, redacted(str(reason), endpoint.secret))
-        served = _model_name(response.get("model") or asked, endpoint.secret)
-        usage = response.get("usage")
-        return ModelReply(
-            text=text,
-            model=served,
-            family=_family(endpoint, asked, served),
-            tokens_in=_count(usage, "prompt_tokens"),
-            tokens_out=_count(usage, "completion_tokens"),
-        )
+    async def _document(self, response: httpx.Response) -> Any:
+        """What a response holds, in one piece or in many; None when that is not JSON."""
+        if response.headers.get("content-encoding", "identity") != "identity":
+            return None
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        chunks = response.aiter_bytes()
+        if response.is_success and kind == "text/event-stream":
+            return await collected(chunks, bytes_max=BODY_BYTES_MAX, stall_s=self._stall_s)
+        body = bytearray()
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                raise ProviderError("bad_reply", f"the reply is longer than {BODY_BYTES_MAX} bytes")
+        return _json(bytes(body))
 
     def _learned(self, target: str, error: ProviderError) -> ProviderError:
         """The same error, once what it teaches about the endpoint is noted."""
         if error.failure == "gone":
             self._listed.pop(target, None)
-        if error.failure != "request" or not _REFUSAL.search(str(error)):
+        if error.failure != "request" or not _COMPLAINT.search(str(error)):
             return error
-        named = {field for field in _SUBSTITUTES if re.search(rf"\b{field}\b", str(error))}
+        named = {
+            field
+            for field, (pattern, _) in _REFUSABLE.items()
+            if re.search(pattern, str(error), re.IGNORECASE)
+        }
         news = named - self._refused_fields[target]
         if not news:
             return error
@@ -211,16 +242,56 @@ class OpenAiCompatible:
         return ProviderError("request", hint, retry_after_ms=0)
 
 
-async def _body(response: httpx.Response) -> bytes:
-    """The body, empty when it is compressed. Raises ProviderError when it is too long."""
-    if response.headers.get("content-encoding", "identity") != "identity":
-        return b""
-    body = bytearray()
-    async for chunk in response.aiter_bytes():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise ProviderError("bad_reply", f"the reply is longer than {BODY_BYTES_MAX} bytes")
-    return bytes(body)
+def names_in(models: Mapping[str, Any]) -> list[str]:
+    """The names in a list of models, in its order, each followed by its aliases (Mistral, xAI)."""
+    entries = models.get("data")
+    names: list[Any] = []
+    for entry in entries[:MODELS_MAX] if isinstance(entries, list) else []:
+        if isinstance(entry, dict):
+            aliases = entry.get("aliases")
+            names += [entry.get("id"), *(aliases if isinstance(aliases, list) else ())]
+    return [name for name in names if isinstance(name, str) and name]
+
+
+def first_that_talks(names: Sequence[str]) -> str | None:
+    """The first model that is not, by its name, for something else than conversation."""
+    return next((name for name in names if not _NO_CHAT.search(name)), None)
+
+
+def _closed(schema: Any) -> bool:
+    """Whether every object in a schema names all it may hold, and none of it is optional: what
+    OpenAI demands of a schema that is to be kept strictly, and refuses otherwise."""
+    if isinstance(schema, list | tuple):
+        return all(map(_closed, schema))
+    if not isinstance(schema, Mapping):
+        return True
+    if schema.get("type") == "object":
+        fields = schema.get("properties", {})
+        if schema.get("additionalProperties") is not False:
+            return False
+        if set(schema.get("required", ())) != set(fields):
+            return False
+    return all(map(_closed, schema.values()))
+
+
+def _same_model(listed: str, asked: str) -> bool:
+    """Whether a listed name is that of the model asked for. Google lists "models/gemini-…", and
+    Ollama "qwen3:latest" for "qwen3"."""
+    return asked in (listed, listed.removeprefix("models/"), listed.removesuffix(":latest"))
+
+
+@asynccontextmanager
+async def _within(timeout_ms: int, secret: str | None) -> AsyncIterator[None]:
+    """So long and no longer; every way in which a transport fails becomes a ProviderError."""
+    try:
+        async with asyncio.timeout(timeout_ms / 1_000):
+            yield
+    except TimeoutError:
+        raise ProviderError("slow", f"no answer within {timeout_ms} ms") from None
+    except httpx.HTTPError as error:
+        failures = (to for kind, to in _TRANSPORT_FAILURES if isinstance(error, kind))
+        message = redacted(f"{type(error).__name__}: {error}", secret)
+        raise ProviderError(next(failures, "unreachable"), message) from None
 
 
 def _json(body: bytes) -> Any:
@@ -229,40 +300,3 @@ def _json(body: bytes) -> Any:
         return json.loads(body)
     except (ValueError, RecursionError):
         return None
-
-
-def _first(entries: Any) -> dict[str, Any]:
-    """The first object of a list, empty when there is none."""
-    first = entries[0] if isinstance(entries, list) and entries else None
-    return first if isinstance(first, dict) else {}
-
-
-def _answer(content: Any) -> str:
-    """The text of a message without its thoughts, which are never the answer.
-
-    Content is a text or a list of typed parts (Mistral). Thoughts come first, so the answer is what
-    follows the last `</think>`; one that is cut off inside its thoughts holds no answer.
-    """
-    if isinstance(content, list):
-        parts = [part for part in content if isinstance(part, dict) and part.get("type") == "text"]
-        content = "".join(str(part.get("text") or "") for part in parts)
-    if not isinstance(content, str):
-        return ""
-    return content.rpartition("</think>")[2].partition("<think>")[0].strip()
-
-
-def _model_name(model: Any, secret: str | None) -> str:
-    """The name of a model. llama.cpp names the path of its file; others get the last part only."""
-    name = str(model)
-    return redacted(re.split(r"[/\\]", name)[-1] if name.endswith(".gguf") else name, secret)
-
-
-def _family(endpoint: Endpoint, asked: str, served: str) -> str:
-    """The declared family, unless a model of another family than the one asked for served."""
-    family = family_of(served)
-    return endpoint.family if endpoint.family and family == family_of(asked) else family
-
-
-def _count(usage: Any, name: str) -> int:
-    count = usage.get(name) if isinstance(usage, dict) else None
-    return count if isinstance(count, int) and count > 0 else 0

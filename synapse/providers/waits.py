@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from email.utils import mktime_tz, parsedate_tz
 from typing import Any, Final
 
-from synapse.core.reasoning.model_routing import RETRY_AFTER_MS_MAX
+from synapse.core.reasoning.cooling import RETRY_AFTER_MS_MAX
 
 TEXT_CHARACTERS_MAX: Final = 100  # of one wait; the longest honest one is an HTTP date
 
@@ -59,6 +59,15 @@ def retry_after_ms(
     return int(min(max(0.0, *waits_ms), RETRY_AFTER_MS_MAX)) if waits_ms else None
 
 
+def until_reset_ms(text: str, now_ms: int) -> float | None:
+    """What is left until a limit opens again: "90" seconds, "6m0s", or a time since 1970."""
+    wait_ms = _plain_ms(text, 1_000)
+    if wait_ms is None or wait_ms < _DATE_MS:
+        return wait_ms
+    since_1970_ms = wait_ms if wait_ms < 1_000 * _DATE_MS else wait_ms / 1_000
+    return since_1970_ms - now_ms
+
+
 def _header_ms(text: str, unit_ms: int, now_ms: int) -> float | None:
     """A number, a duration, or what is left until an HTTP date."""
     wait_ms = _plain_ms(text, unit_ms)
@@ -80,11 +89,7 @@ def _reset_ms(name: str, headers: Mapping[str, str], now_ms: int) -> float | Non
     """When the limit of this name opens again, unless it has room left: then it was not hit."""
     if not _RESET.fullmatch(name) or headers.get(name.replace("reset", "remaining"), "0") != "0":
         return None
-    wait_ms = _plain_ms(headers[name], 1_000)
-    if wait_ms is None or wait_ms < _DATE_MS:
-        return wait_ms
-    since_1970_ms = wait_ms if wait_ms < 1_000 * _DATE_MS else wait_ms / 1_000
-    return since_1970_ms - now_ms
+    return until_reset_ms(headers[name], now_ms)
 
 
 def _plain_ms(text: str, unit_ms: int) -> float | None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,7 +16,9 @@ from synapse.core.effects import ModelRequest
 from synapse.core.errors import ProviderError
 from synapse.core.reasoning.model_routing import FAILURES
 from synapse.ports import ModelReply, Provider
+from synapse.providers.cassettes import Cassette, Identity
 from synapse.providers.extractive import Extractive
+from synapse.providers.hedging import Hedged
 from synapse.providers.scripted import Scripted
 from tests.unit.providers.asking import provider, request, response, saying
 
@@ -37,6 +42,37 @@ def from_a_script() -> Provider:
     return Scripted({"there": line})
 
 
+def streamed() -> Provider:
+    def serve(sent: httpx.Request) -> httpx.Response:
+        if b"bread" in sent.content:
+            piece = {"error": {"code": 429, "message": "slow down"}}
+        else:
+            piece = {"choices": [{"delta": {"content": "Ana did."}, "finish_reason": "stop"}]}
+        body = f"data: {json.dumps(piece)}\n\n".encode()
+        return response(body, headers={"content-type": "text/event-stream"})
+
+    return provider(serve)
+
+
+def hedged() -> Provider:
+    return Hedged(over_http(), targets=["there"], now_ms=lambda: 0)
+
+
+def recorded() -> Provider:
+    with tempfile.TemporaryDirectory() as folder:
+        tape, who = Path(folder) / "tape.jsonl", {"there": Identity("m", "https://models.example")}
+
+        async def record() -> None:
+            recorder = Cassette(over_http(), tape, mode="record", identities=who)
+            await recorder.complete("there", GOOD, timeout_ms=5_000)
+            with pytest.raises(ProviderError):
+                await recorder.complete("there", BAD, timeout_ms=5_000)
+
+        with asyncio.Runner() as runner:
+            runner.run(record())
+        return Cassette(over_http(), tape, mode="replay-or-fail", identities=who)
+
+
 Outcome = ModelReply | ProviderError
 
 
@@ -53,8 +89,9 @@ class Asked:
             except ProviderError as error:
                 return error
 
+        made = self.make()
+
         async def run() -> list[Outcome]:
-            made = self.make()
             outcomes = await asyncio.gather(*(outcome(made, one) for one in requests))
             await made.close()
             await made.close()
@@ -63,7 +100,7 @@ class Asked:
         return asyncio.run(run())
 
 
-@pytest.fixture(params=[over_http, from_a_script, Extractive])
+@pytest.fixture(params=[over_http, streamed, from_a_script, hedged, recorded, Extractive])
 def asked(request: pytest.FixtureRequest) -> Asked:
     return Asked(request.param)
 

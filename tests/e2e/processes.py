@@ -35,7 +35,8 @@ class Process:
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        environment = {k: v for k, v in os.environ.items() if not _ours(k)} | self._environment
+        environment = {k: v for k, v in os.environ.items() if not _ours(k)}
+        environment |= {"SYNAPSE_FIND_LOCAL_MODELS": "false", **self._environment}
         command = [sys.executable, str(ROOT / "spore.py"), "--port", str(self.port)]
         command += ["--data-dir", str(self.folder), "--name", self.folder.name]
         if self._peers:

@@ -16,7 +16,11 @@ def model(family: str, **behaviour: object) -> ScriptedModel:
     return ScriptedModel(f"{family}-1", family, **behaviour)  # type: ignore[arg-type]  # a test's
 
 
-def asked(swarm: Swarm, host: Host, question: str = "What is 20 + 22?") -> list[Task]:
+# Words that no exact tool understands: what is right here only models say.
+QUESTION = "Ann has 20 + 22 apples and eats none; say the number"
+
+
+def asked(swarm: Swarm, host: Host, question: str = QUESTION) -> list[Task]:
     """The task as every host sees it, a minute after it was asked."""
     swarm.wait(10_000)
     swarm.simulator.ask(host, question)
@@ -33,12 +37,21 @@ def outcomes(tasks: Sequence[Task]) -> set[tuple[str | None, str] | None]:
 def test_three_families_decide_and_every_spore_shows_it() -> None:
     swarm = Swarm()
     for family in ("alpha", "beta", "gamma"):
-        swarm.add(2, models=(model(family),))
-    (asker,) = swarm.add(models=(EXTRACTOR,))
+        swarm.add(models=(model(family),))
+    (asker,) = swarm.add(models=(EXTRACTOR,))  # its operator wrote the addresses of the others
     tasks = asked(swarm, asker)
-    assert len(tasks) == 7
+    assert len(tasks) == 4
     assert outcomes(tasks) == {("42", "decided")}
     assert swarm.problems() == []
+
+
+def test_families_that_only_strangers_speak_for_are_one_voter() -> None:
+    swarm = Swarm()
+    swarm.add(3)  # whom everybody knows
+    for family in ("alpha", "beta", "gamma"):
+        swarm.add(models=(model(family),))
+    (asker,) = swarm.add(models=(EXTRACTOR,))
+    assert outcomes(asked(swarm, asker)) == {("42", "one_family")}
 
 
 @pytest.mark.promise("no_failure_is_an_answer")
@@ -82,7 +95,7 @@ def test_a_task_survives_the_crash_of_its_asker() -> None:
     swarm = Swarm()
     hosts = swarm.add(3, models=(model("alpha"),))
     swarm.wait(10_000)
-    swarm.simulator.ask(hosts[0], "What is 20 + 22?")
+    swarm.simulator.ask(hosts[0], QUESTION)
     swarm.wait(200)
     hosts[0].crash()
     swarm.wait(5_000)

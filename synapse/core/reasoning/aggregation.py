@@ -2,11 +2,12 @@
 
     h_f(k) = sum of credibility x share of family f's votes for k / max(1, all of f's votes)
     S(k)   = sum over f of  w_f h_f(k) / (1 + sum over u != f of max(0, rho_fu) h_u(k) m_uf)
-             + sum over checks of k of their log likelihood ratios
+             + T x sum over checks of k of their log likelihood ratios
     P(k)   = exp(S_k / T) / (exp(N / T) + sum_j exp(S_j / T))        N is "none of these"
 
 Scores are in nats. A family votes once, however many spores serve it. Families err together, so
-each further supporter adds less; m_uf = min(1, w_u / w_f) keeps a voice that is worth little from
+each further supporter adds less; T is for what is not known of that, so a check, whose rates are
+known, counts in full whatever T is; m_uf = min(1, w_u / w_f) keeps a voice that is worth little from
 taking more away than it brings. This module knows no grades: `Judgement` says what they came to.
 Sources and measurements: `docs/evidence.md`.
 """
@@ -171,7 +172,7 @@ def count(
     ballot = [(votes[i], groups[i]) for i in spoken]
     voices = heard(ballot, judged, mechanisms)
     support = _support(voices, judged, evidence, mechanisms)
-    scored = {answer: evidence[answer] + _sum(each) for answer, each in support.items()}
+    scored = _scored(support, judged, evidence)
     shares, none = posterior(scored, judged)
     leader, best = shares[0]
     checked = {answer: _passed(each) for answer, each in found.items()}
@@ -227,14 +228,17 @@ def scores(
     mechanisms: Mechanisms = ALL_ON,
 ) -> dict[int, float]:
     """S(k) in nats for every answer that a voice or a check is about."""
+    return _scored(_support(voices, judgement, evidence, mechanisms), judgement, evidence)
+
+
+def _scored(
+    support: Mapping[int, Sequence[_Support]], judgement: Judgement, evidence: Mapping[int, float]
+) -> dict[int, float]:
     return {
-        answer: evidence.get(answer, 0.0) + _sum(each)
-        for answer, each in _support(voices, judgement, evidence, mechanisms).items()
+        answer: judgement.temperature * evidence.get(answer, 0.0)
+        + sum(one.weight / (1.0 + sum(one.overlaps.values())) for one in each)
+        for answer, each in support.items()
     }
-
-
-def _sum(support: Sequence[_Support]) -> float:
-    return sum(one.weight / (1.0 + sum(one.overlaps.values())) for one in support)
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +310,7 @@ def settled(
     judgement: Judgement,
     mechanisms: Mechanisms = ALL_ON,
 ) -> bool:
-    """Whether families yet to be asked could not change the leader, were they all to name one rival.
+    """Whether families yet to be asked cannot change the leader, even if all name one rival.
 
     Where checks have spoken nothing is settled: the next one may say otherwise.
     """

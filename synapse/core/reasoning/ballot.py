@@ -102,8 +102,12 @@ def kind_of(task: Task, answers: Iterable[str]) -> Kind:
     if task.wish.choices:
         return Kind.CHOICE
     forms = [canonical(answer) for answer in answers]
-    numbers = bool(forms) and all(form is not None and form.startswith("=") for form in forms)
-    return Kind.NUMBER if numbers else Kind.FREE
+    if not forms:
+        return Kind.FREE
+    if all(form is not None and form.startswith("=") for form in forms):
+        return Kind.NUMBER
+    # What a tool checks to the letter is compared to the letter.
+    return Kind.CODE if tools.check(task.text, "?") is not None else Kind.FREE
 
 
 def gather(

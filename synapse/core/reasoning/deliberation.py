@@ -275,6 +275,11 @@ class Deliberations:
 
     # Deciding.
 
+    def standing(self, task: Task, *, now_ms: int) -> tuple[Ballot, Verdict | None]:
+        """How a task stands by what is known now, whoever drives it."""
+        aside = Session(task, Role.HELPING, (), now_ms, now_ms, Checker(task.text))
+        return self._count(aside, now_ms=now_ms)
+
     def _count(self, session: Session, *, now_ms: int) -> tuple[Ballot, Verdict | None]:
         ballot = session.ballot(
             own=self.key,

@@ -100,7 +100,9 @@ class Beliefs:
             kinship = Kinship(
                 grade
                 for grade in self._evidence.grades()
-                if grade.observer == self._own and grade.task_kind == kind
+                if grade.observer == self._own
+                and grade.task_kind == kind
+                and not self._is_stranger(grade.operator.hex())
             )
             self._judgements[kind] = Judgement(
                 self._calibrations.get(kind, _uncalibrated(kinship)),

@@ -109,6 +109,10 @@ class Evidence:
         """The grades that stand, always in the same order."""
         return (self._grades[mark.tag] for mark in self._counts.standing())
 
+    def of_task(self, task_id: bytes) -> list[Grade]:
+        """The grades that stand about the answers to one task."""
+        return [one for one in self.grades() if one.task == task_id]
+
     def __len__(self) -> int:
         return len(self._counts)
 

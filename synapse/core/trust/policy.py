@@ -93,6 +93,9 @@ def heard(
         one.operator for one in speakers if one.operator != own and not standing[one.operator].known
     }
     beside = _number(one for one in speakers if one.operator != own)
+    claimed: dict[bytes, int] = {}  # families, by operator
+    for speaker in beside:
+        claimed[speaker.operator] = claimed.get(speaker.operator, 0) + 1
     raw: list[Hearing] = []
     for one in speakers:
         if one.operator == own:
@@ -104,8 +107,7 @@ def heard(
         if one.operator in unknown:
             # A stranger that claims a good family's name does not get its weight with it.
             level = min(1.0, prior_vote / vote[family]) if vote.get(family, 0.0) > 0 else 1.0
-            spoken = sum(1 for key, _ in _pairs(beside) if key == one.operator)
-            part *= UNKNOWN_VOICE / len(unknown) / spoken * level
+            part *= UNKNOWN_VOICE / len(unknown) / claimed[one.operator] * level
         else:
             part *= min(1.0, standing[one.operator].mean / chance.get(family, 1.0))
         raw.append(Hearing(family, part))
@@ -133,10 +135,6 @@ def _number(speakers: Iterable[Speaker]) -> dict[Speaker, int]:
     for one in speakers:
         numbers[one] = numbers.get(one, 0) + 1
     return numbers
-
-
-def _pairs(numbers: Mapping[Speaker, int]) -> list[tuple[bytes, str]]:
-    return [(one.operator, one.family) for one in numbers]
 
 
 def advisers(grades: Iterable[Grade], *, own: bytes) -> dict[bytes, float]:

@@ -235,10 +235,9 @@ def test_a_challenger_that_convinces_no_checker_does_not_win() -> None:
     table = Table(POLAR, SOLAR)
     text, _ = hard_formula()
     task_id = ask(table, text)
-    for _ in range(3):
-        table.reply(table.calls[0].target, "unsatisfiable" if len(table.calls) > 1 else "x1=0 x2=0")
-        if table.task(task_id).outcome is not None:
-            break
+    table.reply("polar", "unsatisfiable")
+    table.reply("solar", "unsatisfiable")
+    table.reply(table.calls[0].target, "satisfiable, but I cannot say how")
     while table.calls:
         table.reply(table.calls[0].target, "unsatisfiable")
     assert outcome(table, task_id).answer == "unsatisfiable"

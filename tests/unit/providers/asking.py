@@ -10,7 +10,8 @@ import httpx
 from pydantic import SecretStr
 
 from synapse.core.effects import ModelRequest, Quote
-from synapse.providers.openai_compatible import Endpoint, OpenAiCompatible
+from synapse.providers.endpoint import Endpoint
+from synapse.providers.openai_compatible import OpenAiCompatible
 from tests.making import made_up_id
 
 KEY = "sk-canary-0123456789abcdef"

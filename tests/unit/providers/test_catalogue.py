@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from synapse.config import PROVIDER_KEYS
 from synapse.core.errors import ConfigError
-from synapse.providers.catalogue import SERVICES, family_of, local_endpoints, row
-from synapse.providers.openai_compatible import Endpoint
+from synapse.core.events import Limit
+from synapse.core.reasoning.cooling import DAY_MS, MINUTE_MS
+from synapse.providers.catalogue import (
+    NO_QUOTA,
+    SERVICES,
+    STALE_DAYS,
+    Quota,
+    family_of,
+    local_endpoints,
+    row,
+)
+from synapse.providers.endpoint import Endpoint
 
 
 @pytest.mark.parametrize(
@@ -66,3 +78,42 @@ def test_settings_look_for_keys_where_the_catalogue_says_they_are():
 def test_an_unknown_service_is_refused_with_the_names_there_are():
     with pytest.raises(ConfigError, match="use one of zai, openrouter"):
         row("closedai")
+
+
+def test_a_free_quota_is_that_of_the_model_and_a_paid_one_is_not_known():
+    openrouter = row("openrouter")
+    assert openrouter.quota("google/gemma-4-31b:free") == Quota(20, 50, shared=True)
+    assert openrouter.quota("anthropic/claude-opus-5") is NO_QUOTA
+    assert row("gemini").quota("gemini-3.1-flash-lite").day == 500
+    assert row("gemini").quota("gemini-3.1-flash").day == 20
+    assert row("groq").quota("llama-3.1-8b-instant").day == 14_400
+    assert row("groq").quota("openai/gpt-oss-120b").day == 1_000
+    assert row("openai").quota("gpt-5.4-mini") is NO_QUOTA
+    assert row("vllm").quota(None) is NO_QUOTA
+
+
+def test_every_default_model_of_a_free_service_has_a_quota():
+    free = {"zai", "openrouter", "gemini", "groq", "cerebras", "mistral"}
+    known = {one.name for one in SERVICES if one.quota(one.model) is not NO_QUOTA}
+    assert known == free
+
+
+def test_a_quota_is_counted_as_the_chain_counts():
+    limits = row("cerebras").quota("gpt-oss-120b").limits()
+    assert Limit("requests", MINUTE_MS, 30) in limits
+    assert Limit("tokens", DAY_MS, 1_000_000) in limits
+    assert NO_QUOTA.limits() == ()
+
+
+def test_a_day_of_googles_ends_in_california():
+    assert {one.name for one in SERVICES if one.day_ends == "pacific"} == {"gemini"}
+
+
+def test_services_that_train_on_what_they_are_sent_are_marked():
+    assert {one.name for one in SERVICES if one.trains} == {"gemini", "mistral"}
+
+
+def test_facts_grow_stale():
+    groq = row("groq")
+    assert not groq.stale(groq.checked + timedelta(days=STALE_DAYS))
+    assert groq.stale(groq.checked + timedelta(days=STALE_DAYS + 1))

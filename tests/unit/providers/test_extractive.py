@@ -56,7 +56,7 @@ def test_the_reply_is_one_that_the_core_can_read():
     text = asyncio.run(Extractive().complete("extract", asked, timeout_ms=5_000)).text
     read = prompts.read(text, asked.quotes)
     assert read is not None
-    assert read.claims[0] == BELL
+    assert read.claims[0].text == BELL
     assert read.cites[0] == made_up_id(3)
 
 

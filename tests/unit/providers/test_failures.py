@@ -80,6 +80,7 @@ BODIES = [
     (400, told("no such thing", code="model_not_found"), "gone"),
     (400, told("Your credit balance is too low"), "no_credit"),
     (400, told("For this model, temperature is deprecated"), "request"),
+    (400, told("Failed to generate JSON.", code="json_validate_failed"), "bad_reply"),
     (403, told("Your newly created team doesn't have any credits yet"), "no_credit"),
     (403, told("Your input was flagged", metadata={"reasons": ["violence"]}), "refused"),
     (403, told("Project does not have access", code="model_not_found"), "gone"),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from types import MappingProxyType
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
 from synapse.core.errors import ConfigError, ProviderError
-from synapse.providers.openai_compatible import BODY_BYTES_MAX, Endpoint, OpenAiCompatible
+from synapse.core.events import Limit
+from synapse.providers.endpoint import Endpoint
+from synapse.providers.openai_compatible import BODY_BYTES_MAX, OpenAiCompatible
 from tests.unit.providers.asking import KEY, NOW_MS, URL, provider, request, response, saying
 
 
@@ -173,6 +177,168 @@ def test_fields_known_to_be_refused_are_never_sent():
     assert set(server.body()) == {"model", "messages", "max_completion_tokens"}
 
 
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"type": "string"}},
+    "required": ["answer"],
+    "additionalProperties": False,
+}
+
+
+OPTIONAL = {**SCHEMA, "required": []}
+INSIDE = {**SCHEMA, "properties": {"answer": {"type": "array", "items": OPTIONAL}}}
+
+
+@pytest.mark.parametrize(
+    ("schema", "strict"),
+    [
+        (SCHEMA, True),
+        ({"type": "object"}, False),
+        (OPTIONAL, False),
+        (INSIDE, False),
+        ({**INSIDE, "properties": {"answer": {"type": "array", "items": SCHEMA}}}, True),
+    ],
+)
+def test_a_schema_is_sent_and_to_be_kept_strictly_where_nothing_in_it_is_optional(schema, strict):
+    server = Server(response(saying("{}")))
+    asked = replace(request(), schema=MappingProxyType(schema))
+    asyncio.run(provider(server).complete("there", asked, timeout_ms=5_000))
+    assert server.body()["response_format"] == {
+        "type": "json_schema",
+        "json_schema": {"name": "reply", "strict": strict, "schema": schema},
+    }
+
+
+@pytest.mark.parametrize(
+    ("status", "complaint", "left_out"),
+    [
+        (400, "This model does not support response format `json_schema`.", "response_format"),
+        (400, "Invalid schema for response_format 'reply'", "response_format"),
+        (400, "'stream_options' is not supported", "stream_options"),
+        (400, "Your organization must be verified to stream this model.", "stream"),
+    ],
+)
+def test_what_is_refused_of_form_or_streaming_is_left_out_of_the_next_call(
+    status, complaint, left_out
+):
+    refusal = response({"error": {"message": complaint}}, status=status)
+    server = Server(refusal, response(saying("{}")))
+    sent = without_what_was_refused(server)
+    assert left_out in sent[0]
+    assert left_out not in sent[1]
+
+
+def test_fields_that_mistral_forbids_are_left_out_of_the_next_call():
+    detail = {
+        "type": "extra_forbidden",
+        "loc": ["body", "stream_options", "include_usage"],
+        "msg": "Extra inputs are not permitted",
+        "input": True,
+    }
+    refusal = response({"object": "error", "message": {"detail": [detail]}}, status=422)
+    sent = without_what_was_refused(Server(refusal, response(saying("{}"))))
+    assert set(sent[0]) - set(sent[1]) == {"stream_options"}
+
+
+def without_what_was_refused(server):
+    """The bodies of two calls that ask for all there is, the first of which was refused."""
+    endpoint = Endpoint(URL, "m", stream=True)
+    client = httpx.AsyncClient(transport=httpx.MockTransport(server))
+    asked = OpenAiCompatible({"there": endpoint}, client, now_ms=lambda: NOW_MS)
+    wanted = replace(request(), schema=SCHEMA)
+
+    async def run() -> None:
+        with pytest.raises(ProviderError) as caught:
+            await asked.complete("there", wanted, timeout_ms=5_000)
+        assert (caught.value.failure, caught.value.retry_after_ms) == ("request", 0)
+        await asked.complete("there", wanted, timeout_ms=5_000)
+
+    asyncio.run(run())
+    return [server.body(0), server.body(1)]
+
+
+def test_a_model_that_cannot_talk_is_not_the_first_that_is_listed():
+    models = {"data": [{"id": "nomic-embed-text:latest"}, {"id": "qwen3:4b"}]}
+    server = Server(response(models), response(saying("1")))
+    assert ask_again(provider(server, model=None), 1) == [None]
+    assert server.body()["model"] == "qwen3:4b"
+
+
+# What is listed.
+
+
+def check(server, model="llama-3.3-70b", *, lists_all=True):
+    """A provider whose model was looked up, and what came of it."""
+    endpoint = Endpoint(URL, model, api_key=SecretStr(KEY), lists_all=lists_all)
+    client = httpx.AsyncClient(transport=httpx.MockTransport(server))
+    asked = OpenAiCompatible({"there": endpoint}, client, now_ms=lambda: NOW_MS)
+    try:
+        return asked, asyncio.run(asked.check("there", timeout_ms=5_000))
+    except ProviderError as error:
+        return asked, error.failure
+
+
+def listing(*names, **more):
+    return response({"object": "list", "data": [{"id": name} for name in names], **more})
+
+
+@pytest.mark.parametrize(
+    ("listed", "model"),
+    [
+        ("llama-3.3-70b", "llama-3.3-70b"),
+        ("models/gemini-3.1-flash-lite", "gemini-3.1-flash-lite"),  # Google
+        ("qwen3:latest", "qwen3"),  # Ollama
+        ("openai/gpt-oss-120b", "openai/gpt-oss-120b:fastest"),  # Hugging Face
+        ("hy3:free", "hy3:free"),  # OpenRouter
+    ],
+)
+def test_a_model_is_found_under_the_name_its_service_lists(listed, model):
+    assert check(Server(listing("other", listed)), model)[1] == "listed"
+
+
+def test_a_free_variant_that_ended_is_gone_though_its_paid_twin_is_listed():
+    assert check(Server(listing("hy3")), "hy3:free")[1] == "gone"
+
+
+def test_a_model_is_found_under_its_alias():
+    models = {"data": [{"id": "mistral-small-2506", "aliases": ["mistral-small-latest"]}]}
+    assert check(Server(response(models)), "mistral-small-latest")[1] == "listed"
+
+
+@pytest.mark.parametrize(
+    ("answer", "lists_all", "outcome"),
+    [
+        (listing("other"), True, "gone"),
+        (listing("llama-3.3-70b-instruct"), True, "gone"),
+        (listing("other"), False, "unlisted"),
+        (listing("other", has_more=True), True, "unlisted"),
+        (listing(), True, "unlisted"),
+        (response(b"Not found", status=404), True, "unknown"),
+        (response({"error": {"message": "Invalid API key"}}, status=401), True, "auth"),
+        (httpx.ConnectError("refused"), True, "unreachable"),
+    ],
+)
+def test_only_a_full_list_without_a_model_means_that_it_is_gone(answer, lists_all, outcome):
+    assert check(Server(answer), lists_all=lists_all)[1] == outcome
+
+
+def test_an_endpoint_without_a_named_model_is_checked_by_what_it_lists():
+    assert check(Server(listing("qwen3:4b")), None)[1] == "listed"
+    assert check(Server(listing("nomic-embed-text")), None)[1] == "gone"
+
+
+def test_a_model_that_is_gone_is_sent_nothing_until_it_is_listed_again():
+    server = Server(
+        listing("other"), listing("other"), listing("llama-3.3-70b"), response(saying("back"))
+    )
+    asked, _ = check(server)
+    first, second = ask_again(asked, 2)
+    assert first is not None
+    assert first.failure == "gone"
+    assert second is None
+    assert [sent.method for sent in server.requests] == ["GET", "GET", "GET", "POST"]
+
+
 # What is read.
 
 
@@ -180,7 +346,23 @@ def test_a_reply_says_what_it_cost_and_who_really_served_it():
     usage = {"prompt_tokens": 12, "completion_tokens": 3}
     reply = ask(Server(response(saying(" Ana. ", model="qwen/qwen3-8b", usage=usage))))
     assert (reply.text, reply.model, reply.family) == ("Ana.", "qwen/qwen3-8b", "qwen")
-    assert (reply.tokens_in, reply.tokens_out) == (12, 3)
+    assert (reply.tokens_in, reply.tokens_out, reply.tokens_reasoning) == (12, 3, 0)
+    assert reply.cost_usd is None, "nobody told"
+
+
+@pytest.mark.parametrize(
+    ("cost", "known"),
+    [(0, 0.0), (0.25, 0.25), (-1, None), ("1", None), (True, None), (1e9, None), (None, None)],
+)
+def test_what_a_call_cost_is_known_where_a_service_tells(cost, known):
+    reply = ask(Server(response(saying("Ana.", usage={"cost": cost}))))
+    assert reply.cost_usd == known
+
+
+def test_what_is_left_of_a_limit_is_passed_on():
+    headers = {"X-RateLimit-Limit-Tokens": "6000", "X-RateLimit-Remaining-Tokens": "5100"}
+    reply = ask(Server(response(saying("Ana."), headers=headers)))
+    assert reply.limits == (Limit("tokens", 60_000, 6_000, 5_100),)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +393,12 @@ def test_the_path_of_a_local_model_stays_here():
         ("Is it Ana? It is.</think>Ana.", "Ana."),  # the template opened the tag
         ("<think>a</think><think>b</think>Ana.", "Ana."),
         ("Ana.<think>but wait", "Ana."),
+        ("<THINKING>Is it?</Thinking>Ana.", "Ana."),
+        (
+            "<|channel|>analysis<|message|>Is it?<|end|><|start|>assistant"
+            "<|channel|>final<|message|>Ana.<|return|>",
+            "Ana.",
+        ),
         ([{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Ana."}], "Ana."),
         ("A\x00na\ud800.", "Ana?."),
         (f"You sent {KEY}.", "You sent [key]."),
@@ -242,6 +430,9 @@ NO_ANSWERS = [
     (saying(None), "bad_reply"),
     (saying("  "), "bad_reply"),
     (saying("<think>and so on and so"), "bad_reply"),
+    (saying("<|channel|>analysis<|message|>and so on and so"), "bad_reply"),
+    (saying([{"type": "thinking", "thinking": "hm"}, 7, {"type": "text"}]), "bad_reply"),
+    ({"choices": [{"message": {"content": ""}, "finish_reason": "network_error"}]}, "overloaded"),
     (saying([{"type": "thinking", "thinking": "hm"}]), "bad_reply"),
     ({"choices": [{"message": {"content": "", "reasoning_content": "hm"}}]}, "bad_reply"),
     ({"error": {"code": 429, "message": "slow down"}}, "rate_limited"),

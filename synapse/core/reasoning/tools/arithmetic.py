@@ -70,7 +70,7 @@ def check(task: str, answer: str) -> Check | None:
     if bool(said.unit) != bool(asked.unit) and said.value != asked.value:
         return Check(NAME, Result.UNKNOWN, "percentages and shares are mixed")
     if said.unit and not asked.unit:
-        return Check(NAME, Result.FAIL, f"computed again: {asked.written}, without a percent sign")
+        return Check(NAME, Result.FAIL, "it is no percentage")
     return Check(NAME, *judged(asked.value, said, asked.written))
 
 

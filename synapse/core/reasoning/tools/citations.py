@@ -15,15 +15,17 @@ that rest on nothing, not to prove those that rest on something.
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from synapse.core.reasoning.tools.rational import Rational, number
 from synapse.core.text import words
 
 CLAIM_CHARACTERS_MAX: Final = 1_000
-MEMORY_CHARACTERS_MAX: Final = 8_000  # of a memory, read in 3 ms; nothing is denied beyond them
+MEMORY_CHARACTERS_MAX: Final = 6_000  # of a memory, read in 2 ms; nothing is denied beyond them
 SHARE_MIN: Final = 0.6  # of the claim's content words, to support it; no source
 SHARE_NONE: Final = 0.2  # below, it is about something else; no source
 WORDS_MIN: Final = 3  # content words, names and numbers: fewer say too little to be compared
@@ -33,10 +35,20 @@ SENTENCES_TOGETHER: Final = 3
 _NUMBER: Final = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?|[0-9]+(?:\.[0-9]+)?")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|[0-9][0-9,.]*[0-9]|[0-9]")
 _SENTENCE: Final = re.compile(r"(?<=[.!?])\s+|\n+")
-_NUMBER_WORDS: Final = words(
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
-    "sixteen seventeen eighteen nineteen twenty"
-)
+_FOREIGN: Final = re.compile(r"[^\W\d_\u0000-\u024f\u1e00-\u1eff]")  # letters that are not Latin
+_NUMBER_WORDS: Final = {  # `one` is as often a pronoun
+    "zero": 0,
+    **{
+        word: number
+        for number, word in enumerate(
+            words(
+                "two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+                "fifteen sixteen seventeen eighteen nineteen twenty"
+            ),
+            start=2,
+        )
+    },
+}
 _SCALES: Final = frozenset(
     words("hundred thousand million billion trillion dozen half third quarter percent twice")
 )
@@ -55,99 +67,101 @@ _EMPTY: Final = frozenset(
 
 def supports(claim: str, memory: str) -> bool | None:
     """True: the words of the claim are there. False: they are not. None: it cannot tell."""
-    if len(claim) > CLAIM_CHARACTERS_MAX:
-        return None
     whole = len(memory) <= MEMORY_CHARACTERS_MAX
     read = memory[:MEMORY_CHARACTERS_MAX]
-    needed, likely = _needed(claim)
-    content = _content(claim)
-    if len(content) + len(needed) < WORDS_MIN or not _latin(claim + read):
+    if len(claim) > CLAIM_CHARACTERS_MAX or not _latin(claim) or not _latin(read):
         return None
-    there = _marks(read)
-    if any(mark not in there for mark in needed):
-        loose = any(mark[:1].isdigit() for mark in needed) and not _SCALES.isdisjoint(there)
-        return False if whole and not loose else None
-    best, denies = _best(needed + likely, content, read)
-    if best >= SHARE_MIN:
-        return True if denies == _denies(claim) else None
-    return False if best < SHARE_NONE and whole else None
+    sure, likely = _names_and_numbers(claim)
+    content = list(dict.fromkeys(map(_stem, filter(_carries, _marks(claim)))))
+    if len(content) + len(sure) < WORDS_MIN:
+        return None
+    sentences = [marks for marks in map(_marks, _SENTENCE.split(read)) if marks]
+    there = frozenset(itertools.chain.from_iterable(sentences))
+    if any(mark not in there for mark in sure):
+        scaled = any(mark[0].isdigit() for mark in sure) and not _SCALES.isdisjoint(there)
+        return False if whole and not scaled else None
+    share, denies = _best([*sure, *likely], content, sentences)
+    if share >= SHARE_MIN:
+        return True if denies == _denies(_marks(claim)) else None
+    return False if share < SHARE_NONE and whole else None
 
 
-def _needed(claim: str) -> tuple[list[str], list[str]]:
-    """Numbers and names of a claim; and words that may be names, but begin a sentence."""
+def _names_and_numbers(claim: str) -> tuple[list[str], list[str]]:
+    """Those of a claim; and capitalised words that may be names, but begin a sentence."""
     sure: list[str] = []
     likely: list[str] = []
     for sentence in _SENTENCE.split(claim):
         for place, word in enumerate(_WORD.findall(sentence)):
             mark = _mark(word)
-            if mark[:1].isdigit():
+            if mark[0].isdigit():
                 sure.append(mark)
-            elif word[0].isupper() and mark not in _EMPTY and mark not in _DENIALS:
+            elif word[0].isupper() and _carries(mark):
                 (sure if place else likely).append(mark)
     return list(dict.fromkeys(sure)), list(dict.fromkeys(likely))
 
 
-def _content(text: str) -> list[str]:
-    """Stems of the words that carry the claim, each once."""
-    marks = [mark for mark in map(_mark, _WORD.findall(text)) if not mark[:1].isdigit()]
-    stems = (_stem(mark) for mark in marks if mark not in _EMPTY and mark not in _DENIALS)
-    return list(dict.fromkeys(stems))
+def _best(
+    marks: Sequence[str], content: Sequence[str], sentences: Sequence[Sequence[str]]
+) -> tuple[float, bool]:
+    """The largest share of the content that few sentences in a row hold, the fewest first.
 
-
-def _best(marks: Sequence[str], content: Sequence[str], memory: str) -> tuple[float, bool]:
-    """The largest share of the content found in a few sentences that hold every mark.
-
-    The second value says whether those sentences deny something. Without a mark, half counts.
+    The second value says whether those of them that bear on it deny something. Where a name or
+    number is missing, the share stays between yes and no.
     """
-    sentences = [one for one in _SENTENCE.split(memory) if one.strip()]
+    have = [_bits(content, map(_stem, one)) for one in sentences]
+    named = [_bits(marks, one) for one in sentences]
+    denials = [_denies(one) for one in sentences]
     best, denies = 0.0, False
-    marked = [_marks(one) for one in sentences]
-    for start in range(max(1, len(sentences) - SENTENCES_TOGETHER + 1)):
-        together = range(start, min(len(sentences), start + SENTENCES_TOGETHER))
-        there = frozenset[str]().union(*(marked[i] for i in together))
-        stems = {_stem(word) for word in there}
-        share = sum(stem in stems for stem in content) / len(content) if content else 1.0
-        if any(mark not in there for mark in marks):
-            share = min(share, (SHARE_MIN + SHARE_NONE) / 2)
-        if share > best:
-            near = [i for i in together if any(_stem(one) in content for one in sorted(marked[i]))]
-            best, denies = share, any(_denies(sentences[i]) for i in near)
+    for together in range(1, SENTENCES_TOGETHER + 1):
+        for start in range(max(0, len(sentences) - together + 1)):
+            window = slice(start, start + together)
+            found = functools.reduce(operator.or_, have[window])
+            if content and not found:
+                continue
+            share = found.bit_count() / len(content) if content else 1.0
+            if functools.reduce(operator.or_, named[window]).bit_count() < len(marks):
+                share = min(share, (SHARE_MIN + SHARE_NONE) / 2)
+            if share > best:
+                near = zip(have[window], denials[window], strict=True)
+                best, denies = share, any(denied for bits, denied in near if bits)
     return best, denies
 
 
-def _marks(text: str) -> frozenset[str]:
-    return frozenset(map(_mark, _WORD.findall(text)))
+def _bits(wanted: Sequence[str], there: Iterable[str]) -> int:
+    """Which of the wanted words are there, a bit each."""
+    present = frozenset(there)
+    return sum(1 << i for i, word in enumerate(wanted) if word in present)
+
+
+def _marks(text: str) -> list[str]:
+    return [_mark(word) for word in _WORD.findall(text)]
 
 
 def _mark(word: str) -> str:
-    """A word in lower case without 's; a number as its value, whether in digits or letters."""
-    lower = word.casefold().replace("’", "'")
-    lower = lower.removesuffix("'s")
-    if lower in _NUMBER_WORDS and lower != "one":
-        return str(_NUMBER_WORDS.index(lower))
-    if _NUMBER.fullmatch(lower):
-        return _value(lower).fraction()
-    return lower
-
-
-def _value(text: str) -> Rational:
-    try:
-        return number(text)
-    except OverflowError:
-        return Rational.of(0)
+    """A word in lower case without 's; a number as plain digits, if written as a word too."""
+    lower = word.casefold().replace("’", "'").removesuffix("'s")
+    if lower in _NUMBER_WORDS:
+        return str(_NUMBER_WORDS[lower])
+    if not lower[0].isdigit() or not _NUMBER.fullmatch(lower):
+        return lower
+    whole, _, decimals = lower.replace(",", "").partition(".")
+    decimals = decimals.rstrip("0")
+    return (whole.lstrip("0") or "0") + (f".{decimals}" if decimals else "")
 
 
 def _stem(word: str) -> str:
     return word[:STEM_CHARACTERS]
 
 
-def _denies(text: str) -> bool:
-    return any(
-        word.casefold() in _DENIALS or word.casefold().replace("’", "'").endswith("n't")
-        for word in _WORD.findall(text)
-    )
+def _carries(mark: str) -> bool:
+    """Whether a word says what the text is about. Numbers are looked at by themselves."""
+    return not (mark in _EMPTY or mark[0].isdigit() or _denies((mark,)))
+
+
+def _denies(marks: Iterable[str]) -> bool:
+    return any(mark in _DENIALS or mark.endswith("n't") for mark in marks)
 
 
 def _latin(text: str) -> bool:
     """Whether its letters are Latin, where words are separated by spaces."""
-    return all(one < "\u0250" or "\u1e00" <= one < "\u1f00" for one in text if one.isalpha())
+    return not _FOREIGN.search(text)

@@ -24,7 +24,7 @@ _SIGNS: Final = str.maketrans(
 _OPENING: Final = re.compile(r"^(?:(?:task|question|problem|q): ?)?(?:please,? )?", re.IGNORECASE)
 _CLOSING: Final = re.compile(  # sentences that ask for brevity or care, and change no answer
     r"[.?!:] (?:please )?(?:(?:give|answer with|reply with|return|write|state) (?:only |just )?"
-    r"(?:the |an )?(?:final |exact )?(?:answer|number|result|value|date|day|expression)(?: only)?"
+    r"(?:the |an? )?(?:final |exact )?(?:answer|number|result|value|date|day|expression)(?: only)?"
     r"|show your work(?:ing)?|think step by step|explain briefly|be exact)[.!]?$",
     re.IGNORECASE,
 )
@@ -44,12 +44,13 @@ _HARMLESS: Final = frozenset(
         *("it's", "that's", "there's"),
         *words(
             "a an and answer are as assignment be because been by can color coloring colour "
-            "colouring comes corresponding date day days equal equals exactly expression fall falls "
-            "final following for formula from found game get gives graph has have hence here holds "
-            "in is it its letter letters makes node nodes number of on one our out possible proper "
-            "puzzle result satisfies satisfying so solution solutions solved solves solving sum "
-            "that the then there therefore this thus to total using valid value values variable "
-            "variables vertex vertices was we week weekday when where which will with yields you"
+            "colouring comes corresponding date day days equal equals exactly expression fall "
+            "falls final following for formula from found game get gives graph has have hence here "
+            "holds in is it its letter letters makes node nodes number of on one our out possible "
+            "proper puzzle result satisfies satisfying so solution solutions solved solves solving "
+            "sum that the then there therefore this thus to total using valid value values "
+            "variable variables vertex vertices was we week weekday when where which will with "
+            "yields you"
         ),
     ]
 )

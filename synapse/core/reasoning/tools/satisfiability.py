@@ -120,7 +120,7 @@ def _no_assignment(clauses: Sequence[Clause]) -> Check:
 
 
 def _written(clause: Clause) -> str:
-    return " or ".join(name if hoped else f"not {name}" for name, hoped in clause[:8])
+    return " or ".join(name if hoped else f"not {name}" for name, hoped in clause[:4])
 
 
 def _understood(task: str) -> list[Clause] | None:

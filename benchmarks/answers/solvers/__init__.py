@@ -1,0 +1,1 @@
+"""Real small solvers as members of a swarm: honest competence on tasks with exact checkers."""
