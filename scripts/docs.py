@@ -10,8 +10,10 @@ from pathlib import Path
 
 from synapse import config
 from synapse.config.settings import Settings, variables_of
+from synapse.core.reasoning.phases import NEXT_MOVE
 
 ROOT = Path(__file__).resolve().parent.parent
+REASONING = ROOT / "docs" / "reasoning.md"
 
 
 def documents() -> Mapping[Path, str]:
@@ -19,6 +21,7 @@ def documents() -> Mapping[Path, str]:
     return {
         ROOT / "config.template.yaml": config.template(),
         ROOT / "docs" / "configuration.md": _configuration(),
+        REASONING: _reasoning(),
     }
 
 
@@ -56,6 +59,16 @@ def _configuration() -> str:
         variables = ", ".join(f"`{variable}`" for variable in variables_of(name))
         lines.append(f"| `{name}` | {variables} | {' '.join((field.description or '').split())} |")
     return "\n".join(lines) + "\n"
+
+
+def _reasoning() -> str:
+    """The page as it is, with the table of moves anew."""
+    head, _, rest = REASONING.read_text(encoding="utf-8").partition("<!-- moves -->")
+    _, _, tail = rest.partition("<!-- /moves -->")
+    rows = ["| When | Do | Stop reason |", "|---|---|---|"]
+    rows += [f"| {rule.when} | {rule.move.value} | {rule.reason} |" for rule in NEXT_MOVE]
+    table = "\n".join(rows)
+    return f"{head}<!-- moves -->\n{table}\n<!-- /moves -->{tail}"
 
 
 if __name__ == "__main__":

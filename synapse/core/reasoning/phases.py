@@ -46,37 +46,69 @@ class Progress:
     cycles_left: int
 
 
-Rule = tuple[Callable[[Progress], bool], Move, str]
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of the table."""
 
-# (when, what, why it stopped)
-NEXT_MOVE: Final[tuple[Rule, ...]] = (
-    (lambda p: p.past_deadline and p.hidden, Move.REVEAL, ""),
-    (lambda p: p.past_deadline and p.votes > 0, Move.COLLAPSE, "deadline"),
-    (lambda p: p.calls_pending and not p.past_deadline, Move.STAY, ""),
-    (lambda p: p.decided and not p.extract_only and p.hidden, Move.REVEAL, ""),
-    (lambda p: p.decided and not p.extract_only, Move.COLLAPSE, "decided"),
-    (lambda p: p.members_left and p.budget_left and not p.past_deadline, Move.ASK, ""),
-    (lambda p: p.help_awaited and not p.past_deadline, Move.STAY, ""),
-    (lambda p: p.hidden, Move.REVEAL, ""),
-    (lambda p: p.votes == 0 and p.nothing_recalled, Move.GIVE_UP, "nothing_recalled"),
-    (lambda p: p.votes == 0 and p.attempts_left, Move.WAIT, ""),
-    (lambda p: p.votes == 0, Move.GIVE_UP, "no_model_answered"),
-    (lambda p: p.extract_only, Move.COLLAPSE, EXTRACT),
-    (lambda p: not p.budget_left, Move.COLLAPSE, "budget"),
-    (lambda p: p.refuted and p.cycles_left > 0 and not p.stable, Move.REVISE, ""),
-    (lambda p: p.refuted, Move.GIVE_UP, "refuted"),
-    (lambda p: p.challenge_due, Move.CHALLENGE, ""),
-    (lambda p: p.families == 1, Move.COLLAPSE, "one_family"),
-    (lambda p: p.unanimous, Move.COLLAPSE, "decided"),
-    (lambda p: p.stable, Move.COLLAPSE, "stable"),
-    (lambda p: p.cycles_left > 0, Move.REVISE, ""),
-    (lambda p: True, Move.COLLAPSE, "cycles_spent"),
+    when: str  # in words, for `docs/reasoning.md`
+    holds: Callable[[Progress], bool]
+    move: Move
+    reason: str = ""  # why it stopped, when the move ends the deliberation
+
+
+# fmt: off
+NEXT_MOVE: Final = (
+    Rule("the deadline has passed, and ours are not shown",
+         lambda p: p.past_deadline and p.hidden, Move.REVEAL),
+    Rule("the deadline has passed",
+         lambda p: p.past_deadline and p.votes > 0, Move.COLLAPSE, "deadline"),
+    Rule("models are being asked",
+         lambda p: p.calls_pending and not p.past_deadline, Move.STAY),
+    Rule("the leader is sure enough, and ours are not shown",
+         lambda p: p.decided and not p.extract_only and p.hidden, Move.REVEAL),
+    Rule("the leader is sure enough",
+         lambda p: p.decided and not p.extract_only, Move.COLLAPSE, "decided"),
+    Rule("families are left, and calls",
+         lambda p: p.members_left and p.budget_left and not p.past_deadline, Move.ASK),
+    Rule("a peer is expected to speak",
+         lambda p: p.help_awaited and not p.past_deadline, Move.STAY),
+    Rule("ours are not shown",
+         lambda p: p.hidden, Move.REVEAL),
+    Rule("nobody spoke, and memory holds nothing about it",
+         lambda p: p.votes == 0 and p.nothing_recalled, Move.GIVE_UP, "nothing_recalled"),
+    Rule("nobody spoke, and attempts are left",
+         lambda p: p.votes == 0 and p.attempts_left, Move.WAIT),
+    Rule("nobody spoke",
+         lambda p: p.votes == 0, Move.GIVE_UP, "no_model_answered"),
+    Rule("memory was quoted, and no model spoke",
+         lambda p: p.extract_only, Move.COLLAPSE, EXTRACT),
+    Rule("no call is left, and the leader failed a check",
+         lambda p: not p.budget_left and p.refuted, Move.GIVE_UP, "refuted"),
+    Rule("no call is left",
+         lambda p: not p.budget_left, Move.COLLAPSE, "budget"),
+    Rule("the leader failed a check, and cycles are left",
+         lambda p: p.refuted and p.cycles_left > 0 and not p.stable, Move.REVISE),
+    Rule("the leader failed a check",
+         lambda p: p.refuted, Move.GIVE_UP, "refuted"),
+    Rule("most agree, no check has passed it, and a checker exists",
+         lambda p: p.challenge_due, Move.CHALLENGE),
+    Rule("only one family spoke",
+         lambda p: p.families == 1, Move.COLLAPSE, "one_family"),
+    Rule("all families agree",
+         lambda p: p.unanimous, Move.COLLAPSE, "decided"),
+    Rule("the last cycle changed nothing",
+         lambda p: p.stable, Move.COLLAPSE, "stable"),
+    Rule("cycles are left",
+         lambda p: p.cycles_left > 0, Move.REVISE),
+    Rule("otherwise",
+         lambda p: True, Move.COLLAPSE, "cycles_spent"),
 )
+# fmt: on
 
 
 def next_move(progress: Progress) -> tuple[Move, str]:
     """The move, and the stop reason when it ends the deliberation."""
-    for holds, move, reason in NEXT_MOVE:
-        if holds(progress):
-            return move, reason
+    for rule in NEXT_MOVE:
+        if rule.holds(progress):
+            return rule.move, rule.reason
     raise AssertionError("the last rule always holds")

@@ -2,7 +2,8 @@
 
 1. Our own operator's grades count in full. Others' grades are advice: worth as much as they agreed
    with ours on the same positions, and all of it together a bounded number of grades.
-2. All operators unknown to us, however many, count as one grader and as half a voter.
+2. All operators unknown to us, however many, count as one grader and as half a voter; so do, by
+   themselves, all whose answers were found much worse than those of the family they claim.
 3. A family that only strangers speak for has no vote of its own: such families share one.
 4. Who speaks for a family that our own spores serve is heard beside them, never above them.
 5. Grades of what strangers' spores answered say little about the family they claim.
@@ -26,7 +27,7 @@ STRANGERS: Final = "strangers"  # the one family of all families that only stran
 KNOWN_GRADES: Final = 3.0  # of an operator's positions, before it is known
 STANDING_RIGHT: Final = 1.0  # an unknown operator is believed one time in four:
 STANDING_WRONG: Final = 3.0
-RELIABLE_MIN: Final = 0.5  # below it a speaker's answers are a stranger's, known as it may be
+RELIABLE_MIN: Final = 0.5  # below it a known speaker is doubted: heard with all such as a stranger
 UNKNOWN_VOICE: Final = 0.5  # of one voter: all unknown operators of a count together
 STRANGER_GRADES: Final = 4.0  # what our grades of strangers' answers move a family by, at most
 UNKNOWN_ADVICE: Final = 3.0  # grades; less than one day of a user who grades
@@ -89,28 +90,35 @@ def heard(
     vote in nats, `prior_vote` that of a family nobody knows.
     """
     served = {one.family for one in speakers if one.operator == own}
-    unknown = {
-        one.operator for one in speakers if one.operator != own and not standing[one.operator].known
-    }
     beside = _number(one for one in speakers if one.operator != own)
     claimed: dict[bytes, int] = {}  # families, by operator
     for speaker in beside:
         claimed[speaker.operator] = claimed.get(speaker.operator, 0) + 1
+
+    def likely(speaker: Speaker) -> float:
+        """How likely it speaks for its family: its record over what the family's would be."""
+        return min(1.0, standing[speaker.operator].mean / chance.get(speaker.family, 1.0))
+
+    unknown = {one.operator for one in beside if not standing[one.operator].known}
+    doubted = {
+        one.operator for one in beside if one.operator not in unknown and likely(one) < RELIABLE_MIN
+    }
     raw: list[Hearing] = []
     for one in speakers:
         if one.operator == own:
             raw.append(Hearing(one.family, 1.0))
             continue
-        judged = one.family in served or one.family in chance
-        family = one.family if judged else STRANGERS
+        family = one.family if one.family in served or one.family in chance else STRANGERS
         part = 1.0 / beside[one]
-        if one.operator in unknown:
-            # A stranger that claims a good family's name does not get its weight with it.
-            level = min(1.0, prior_vote / vote[family]) if vote.get(family, 0.0) > 0 else 1.0
-            part *= UNKNOWN_VOICE / len(unknown) / claimed[one.operator] * level
+        for crowd, believed in ((unknown, 1.0), (doubted, likely(one))):
+            if one.operator in crowd:
+                # Who claims a good family's name does not get its weight with it.
+                level = min(1.0, prior_vote / vote[family]) if vote.get(family, 0.0) > 0 else 1.0
+                share = UNKNOWN_VOICE / len(crowd) / claimed[one.operator]
+                raw.append(Hearing(family, part * share * believed * level))
+                break
         else:
-            part *= min(1.0, standing[one.operator].mean / chance.get(family, 1.0))
-        raw.append(Hearing(family, part))
+            raw.append(Hearing(family, part * likely(one)))
     return _beside_ours(raw, speakers, own)
 
 

@@ -44,6 +44,7 @@ REACHED = [
     (SILENT, Move.WAIT, ""),
     (replace(SILENT, attempts_left=False), Move.GIVE_UP, "no_model_answered"),
     (replace(DISAGREEING, extract_only=True, decided=True), Move.COLLAPSE, "extract"),
+    (replace(DISAGREEING, budget_left=False, refuted=True), Move.GIVE_UP, "refuted"),
     (replace(DISAGREEING, budget_left=False), Move.COLLAPSE, "budget"),
     (replace(DISAGREEING, refuted=True, families=1), Move.REVISE, ""),
     (replace(DISAGREEING, refuted=True, stable=True), Move.GIVE_UP, "refuted"),
@@ -63,7 +64,7 @@ def test_each_state_has_its_move(progress: Progress, move: Move, reason: str) ->
 
 def test_every_rule_of_the_table_is_reached_by_one_of_these() -> None:
     deciding = [
-        next(rule for rule, (holds, _, _) in enumerate(NEXT_MOVE) if holds(progress))
+        next(place for place, rule in enumerate(NEXT_MOVE) if rule.holds(progress))
         for progress, _, _ in REACHED
     ]
     assert deciding == list(range(len(NEXT_MOVE)))
@@ -79,7 +80,7 @@ def test_no_state_takes_an_answer_that_nobody_gave() -> None:
 
 
 def test_a_deliberation_ends_with_a_reason_and_only_then() -> None:
-    ends = {move: {reason for _, one, reason in NEXT_MOVE if one is move} for move in Move}
+    ends = {move: {rule.reason for rule in NEXT_MOVE if rule.move is move} for move in Move}
     for move, reasons in ends.items():
         assert ("" in reasons) == (move not in (Move.COLLAPSE, Move.GIVE_UP))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,7 +42,7 @@ class Amount:
         return self.value.distance(exact).within(half)
 
 
-def amount(answer: str, known: Collection[str] = ()) -> Amount | None:
+def amount(answer: str, known: Container[str] = ()) -> Amount | None:
     """The one number an answer states, or None when that is not clear.
 
     `known` are words that may stand in the sentence, such as units.
@@ -68,12 +68,11 @@ def judged(exact: Rational, said: Amount, written: str) -> tuple[Result, str]:
     return Result.FAIL, f"computed again: {written}"
 
 
-def _last(text: str, known: Collection[str]) -> Amount | None:
+def _last(text: str, known: Container[str]) -> Amount | None:
     """What stands behind the last `=` or `is`; what stands before may only lead to it."""
     parts = _PARTS.split(text)
     before, last = parts[:-1], parts[-1].strip()
-    allowed = (*known, *_SPOKEN)
-    if not all(is_harmless(_ARITHMETIC.sub(" ", part), allowed) for part in before):
+    if not all(is_harmless(_ARITHMETIC.sub(" ", part), known, _SPOKEN) for part in before):
         return None
     words = last.split(" ")
     start = next((i for i, word in enumerate(words) if _AMOUNT_START.match(word)), len(words))
@@ -82,7 +81,7 @@ def _last(text: str, known: Collection[str]) -> Amount | None:
     return _read(" ".join(words[start:]).strip(" .,!"), known, derived=bool(before))
 
 
-def _read(text: str, known: Collection[str], *, derived: bool) -> Amount | None:
+def _read(text: str, known: Container[str], *, derived: bool) -> Amount | None:
     found = _AMOUNT.fullmatch(text)
     try:
         if found is None:

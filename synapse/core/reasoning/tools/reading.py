@@ -102,9 +102,11 @@ def statement(answer: str) -> str | None:
     return said[0] if len(said) == 1 and not _DENIAL.search(text, 0, markers[0].start()) else None
 
 
-def is_harmless(text: str, known: Container[str] = ()) -> bool:
+def is_harmless(text: str, *known: Container[str]) -> bool:
     """Whether no word of `text` can change what is said beside it. `known` words cannot either."""
-    return all(word in known or _means_nothing(word) for word in _WORD.findall(text))
+    return all(
+        _means_nothing(word) or any(word in some for some in known) for word in _WORD.findall(text)
+    )
 
 
 def bindings(answer: str, names: Iterable[str], values: Container[str]) -> dict[str, str] | None:
