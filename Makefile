@@ -1,6 +1,7 @@
 # The everyday commands. Each calls a script or a module that also runs without make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test check lint sim bench docs format lock clean
+.PHONY: help setup demo demo-trust run test check lint sim bench bench-answers bench-retrieval docs \
+  format lock clean
 
 RUN := .venv/bin/python
 SEEDS ?= 1 2 3
@@ -8,13 +9,16 @@ NODES ?= 50
 SCENARIO ?= partition
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Make .venv: the dependencies and this checkout, nothing outside the folder
 	@scripts/setup.sh
 
 demo: setup ## Three spores share real notes and answer from them (NOTES=folder of .md and .txt)
 	$(RUN) scripts/demo.py $(if $(NOTES),"$(NOTES)")
+
+demo-trust: setup ## Three spores whose models differ in skill: trust separates, answers improve, as a picture
+	$(RUN) -m scripts.demo_trust $(ARGS)
 
 run: setup ## Start one spore (ARGS="--port 8000 --peers http://…")
 	$(RUN) spore.py $(ARGS)
@@ -38,6 +42,12 @@ sim: setup ## Simulate swarms (SEEDS="1 2 3" NODES=200 SCENARIO=partition)
 
 bench: setup ## Measure this machine (ARGS="spore --memories 100000")
 	$(RUN) -m benchmarks $(ARGS)
+
+bench-answers: setup ## Figures of docs/evidence.md (DATA=recorded-answers.json.gz LAYERS=replay,solvers)
+	$(RUN) -m benchmarks.answers.report $(if $(LAYERS),--layers $(LAYERS)) $(if $(DATA),--data "$(DATA)")
+
+bench-retrieval: setup ## Recall by size and engine (SIZES=10000,1000000 ENGINES=synapse,tantivy)
+	$(RUN) -m benchmarks retrieval $(if $(SIZES),--sizes $(SIZES)) $(if $(ENGINES),--engines $(ENGINES))
 
 docs: setup ## Write the generated documents and config.template.yaml anew
 	$(RUN) -m scripts.docs

@@ -74,6 +74,27 @@ class Hits(list[Hit]):
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one term of a query adds to a hit's relevance."""
+
+    term: str
+    asked: int  # times
+    holders: int  # memories that hold the term
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Why:
+    """What a hit's score is made of: score = relevance * decay * trust, rounded a little."""
+
+    terms: tuple[Share, ...]
+    relevance: float
+    decay: float
+    trust: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class ModelReply:
     """What a model said, which model and family really served it, and at what price.
 
@@ -173,6 +194,20 @@ class RecordLog(Protocol):
     def memories(self) -> Iterator[Memory]:
         """Every memory that has a body, shared and private, in the order of arrival."""
 
+    def memories_after(self, after: int, *, limit: int) -> tuple[list[Memory], int]:
+        """Memories with a body that arrived after a position in the log, and the position reached.
+
+        It has read at most `limit` of the log; the end is where it reaches `last_position`.
+        """
+
+    @property
+    def last_position(self) -> int:
+        """The position of the newest arrival, 0 in an empty log."""
+
+    @property
+    def damaged(self) -> int:
+        """How many rows are damaged, and not served."""
+
     def memory(self, memory_id: bytes) -> Memory | None:
         """One memory, shared or private."""
 
@@ -221,6 +256,9 @@ class Index(Protocol):
 
         `budget`: how many postings may be read before the answer need not be exact any more.
         """
+
+    def why(self, query: str, memory_id: bytes, *, ranking: Ranking | None = None) -> Why | None:
+        """What a memory's score for a query is made of; None for one that is not there."""
 
     def missing(self, upto: int) -> Sequence[tuple[int, int]]:
         """Which positions (after, upto] of the log have to be fed, up to this one."""

@@ -47,7 +47,7 @@ def files() -> Iterator[Path]:
     """What a clone holds: nothing that was made or installed here."""
     for folder, folders, names in os.walk(ROOT):
         folders[:] = [name for name in sorted(folders) if not MADE_HERE.fullmatch(name)]
-        yield from (Path(folder) / name for name in sorted(names))
+        yield from (Path(folder) / name for name in sorted(names) if not name.endswith(".so"))
 
 
 def name_of(path: Path) -> str:

@@ -28,6 +28,7 @@ GRADED: Final = 100  # items, of every model
 NODES: Final = 1_000
 HOSTILE: Final = 0.2
 MET: Final = 10  # graded items of each operator that is known
+HOSTILE_STATES: Final = ("new here", f"graded on {MET} items", "believed as everybody")
 POPULARITY: Final = ("uniform", "Zipf, weakest commonest")
 
 Floats = NDArray[np.float64]
@@ -76,21 +77,17 @@ class Federation:
         for popularity in POPULARITY:
             cells = {
                 state: np.full((self.seeds, self.data.items), np.nan)
-                for state in ("none", "new", "graded", "believed")
+                for state in ("none", *HOSTILE_STATES)
             }
             for row in range(self.seeds):
                 draw = self._draw(row, round(NODES * (1 - HOSTILE)), popularity)
-                for state in cells:
-                    cells[state][row, draw.tested] = self._beset(draw, state)
+                for state, hit in self._beset(draw):
+                    cells[state][row, draw.tested] = hit
             name = f"{HOSTILE:.0%} hostile of {NODES:,} nodes, {popularity}"
             yield f"{name}: without them", paired_bootstrap(100 * cells["none"], seed=self.seed)
-            for state, said in (
-                ("new", "new here"),
-                ("graded", f"graded on {MET} items"),
-                ("believed", "believed as everybody"),
-            ):
+            for state in HOSTILE_STATES:
                 lost = 100 * (cells["none"] - cells[state])
-                yield f"{name}: loss, {said}", paired_bootstrap(lost, seed=self.seed)
+                yield f"{name}: loss, {state}", paired_bootstrap(lost, seed=self.seed)
 
     def _draw(self, row: int, size: int, popularity: str) -> Draw:
         rng = np.random.default_rng((self.seed, row))
@@ -141,27 +138,31 @@ class Federation:
                 answer=self.data.digests[model, item],
             )
 
-    def _beset(self, draw: Draw, state: str) -> Floats:
-        """Whether the count is right beside hostile nodes in this state, by tested item."""
+    def _beset(self, draw: Draw) -> Iterator[tuple[str, Floats]]:
+        """Whether the count is right by tested item, without hostile nodes and beside them."""
         teacher = self._teacher(draw)
         served = np.repeat(np.arange(len(draw.nodes)), draw.nodes)
         for node, model in enumerate(served.tolist()):
             for item in draw.graded[:MET].tolist():
                 self._grade(teacher, model, item, by=operator(node))
-        judged = teacher.beliefs().judgement(self.data.kind, now_ms=NOW_MS)
+        beliefs = teacher.beliefs()
+        judged = beliefs.judgement(self.data.kind, now_ms=NOW_MS)
         target = int(np.argmax([judged.weight(model) for model in self.data.models]))
         liars = [operator(NODES + i) for i in range(round(NODES * HOSTILE))]
-        if state == "graded":
-            for liar in liars:
-                for item in draw.graded[:MET].tolist():
-                    teacher.grade(
-                        family=self.data.models[target], item=item, right=False,
-                        kind=self.data.kind.value, by=liar,
-                    )  # fmt: skip
-        said = [(operator(node), int(model)) for node, model in enumerate(served)]
-        said += [(liar, target) for liar in liars if state != "none"]
-        believed = self._credibility(teacher.beliefs(), said, equal=state == "believed")
-        return self._weigh(teacher.beliefs(), draw, said, believed, {*liars})
+        honest = [(operator(node), int(model)) for node, model in enumerate(served)]
+        beset = [*honest, *((liar, target) for liar in liars)]
+        new, graded, believed = HOSTILE_STATES
+        for state, said in (("none", honest), (new, beset), (believed, beset)):
+            heard = self._credibility(beliefs, said, equal=state == believed)
+            yield state, self._weigh(beliefs, draw, said, heard, {*liars})
+        for liar in liars:
+            for item in draw.graded[:MET].tolist():
+                teacher.grade(
+                    family=self.data.models[target], item=item, right=False,
+                    kind=self.data.kind.value, by=liar,
+                )  # fmt: skip
+        heard = self._credibility(beliefs, beset, equal=False)
+        yield graded, self._weigh(beliefs, draw, beset, heard, {*liars})
 
     def _credibility(
         self, beliefs: Beliefs, said: Sequence[tuple[bytes, int]], *, equal: bool
@@ -203,7 +204,7 @@ class Federation:
         shares = self._shares(np.arange(len(self.data.models)), items).sum(axis=0)
         shares[:, 0] = 0.0  # the right one
         fabricated = shares.shape[1] - 1
-        return np.where(shares.max(axis=1) > 0, shares.argmax(axis=1), fabricated)
+        return np.asarray(np.where(shares.max(axis=1) > 0, shares.argmax(axis=1), fabricated))
 
     def _shares(self, models: Ints, items: Ints) -> Floats:
         """1 where a model gave an answer; answer 0 is the right one, the last is nobody's."""
@@ -218,6 +219,5 @@ def _right(scored: Floats, rng: np.random.Generator) -> Floats:
     """Whether the best answer is the right one; equals are told apart by chance."""
     present = np.isfinite(scored) & (scored.max(axis=1, keepdims=True) > 0)
     jitter = scored + 1e-9 * rng.random(scored.shape)
-    return ((np.where(present, jitter, -np.inf).argmax(axis=1) == 0) & present.any(axis=1)).astype(
-        float
-    )
+    best = np.where(present, jitter, -np.inf).argmax(axis=1)
+    return np.asarray((best == 0) & present.any(axis=1), dtype=np.float64)

@@ -44,7 +44,7 @@ class Recorded:
     @property
     def items(self) -> int:
         """How many questions."""
-        return self.groups.shape[1]
+        return int(self.groups.shape[1])
 
     def accuracy(self) -> NDArray[np.float64]:
         """The share of right answers of each model; no answer is a wrong one."""

@@ -10,7 +10,8 @@ items and then teams; `calls` is answers used per item.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import multiprocessing
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -145,6 +146,7 @@ class Replay:
         self.seed = seed
         self.teams = teams
         self.command = command
+        self._outcomes: dict[int, list[Outcome]] = {}
 
     def figures(self) -> Iterator[Figure]:
         """Every figure of this set, one experiment after another."""
@@ -253,7 +255,7 @@ class Replay:
             team = drawn.reordered(order)
             default = beliefs.judgement(self.data.kind, now_ms=NOW_MS)
             before = Calibration(default.temperature, default.none)
-            fit = beliefs.calibrate(self.data.kind, self.outcomes(team), now_ms=NOW_MS)
+            fit = beliefs.calibrate(self.data.kind, self._met(row, drawn), now_ms=NOW_MS)
             fits.append(fit)
             groups, right = self._answers(team, team.tested)
             scored = self._scores(team, groups, beliefs)
@@ -292,6 +294,12 @@ class Replay:
         ):
             yield self._plain(f"median fitted {name}", float(np.median(values)), n=self.teams)
 
+    def _met(self, row: int, team: Team) -> list[Outcome]:
+        """The outcomes of a drawn team of seven, computed once."""
+        if row not in self._outcomes:
+            self._outcomes[row] = self.outcomes(team)
+        return self._outcomes[row]
+
     def outcomes(self, team: Team) -> list[Outcome]:
         """The graded items as they would have been met: scored before their grades were known.
 
@@ -325,7 +333,7 @@ class Replay:
             )
             entangled.right[row, team.tested] = on - off
             scored = self._scores(team, groups, beliefs)
-            fit = beliefs.calibrate(self.data.kind, self.outcomes(team), now_ms=NOW_MS)
+            fit = beliefs.calibrate(self.data.kind, self._met(row, team), now_ms=NOW_MS)
             evidence = fit.temperature * _drawn_checks(scored, right, rng)
             both = _right(twin.leaders(scored + evidence), right)
             positive = _right(twin.leaders(scored + np.maximum(evidence, 0.0)), right)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -36,22 +37,24 @@ def paired_bootstrap(outcomes: Floats, *, seed: int, rounds: int = ROUNDS) -> Es
     how well it did); NaN marks an item that this team was not tested on. Items come first: they
     are shared by all teams, so that teams alone would understate what is not known.
     """
-    rng = np.random.default_rng(seed)
     rows, columns = outcomes.shape
     tested = ~np.isnan(outcomes)
     filled = np.where(tested, outcomes, 0.0)
-    means = []
-    for start in range(0, rounds, 250):
-        number = min(250, rounds - start)
-        items = rng.multinomial(columns, np.full(columns, 1 / columns), size=number).astype(float)
-        teams = rng.multinomial(rows, np.full(rows, 1 / rows), size=number) / rows
-        by_team = (filled @ items.T) / np.maximum(tested @ items.T, 1.0)
-        means.append((by_team * teams.T).sum(axis=0))
-    drawn = np.concatenate(means)
+    items = _resampled(columns, rounds, (seed, 0))
+    teams = _resampled(rows, rounds, (seed, 1)) / rows
+    by_team = (filled @ items.T) / np.maximum(tested.astype(float) @ items.T, 1.0)
+    drawn = (by_team * teams.T).sum(axis=0)
     value = float((filled.sum(axis=1) / tested.sum(axis=1)).mean())
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     tail = min(float((drawn <= 0).mean()), float((drawn >= 0).mean()))
     return Estimate(value, float(low), float(high), min(1.0, max(2 * tail, 1 / rounds)))
+
+
+@lru_cache(maxsize=8)
+def _resampled(number: int, rounds: int, seed: tuple[int, int]) -> Floats:
+    """How often each of so many is drawn, by round."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(number, np.full(number, 1 / number), size=rounds).astype(float)
 
 
 def holm(ps: Sequence[float]) -> list[float]:

@@ -76,7 +76,7 @@ def settled(
         given = behind[:asked, :, 0].any(axis=0) if rival < answers else np.ones(items, dtype=bool)
         over = scores(behind, weights, correlations)[:, 0] > best
         firm &= ~(given & (lead != rival) & over)
-    return firm
+    return np.asarray(firm)
 
 
 def correlations(judgement: Judgement, names: Sequence[str]) -> Floats:

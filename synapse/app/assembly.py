@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from synapse import __version__, config
-from synapse.app import keys, quota
+from synapse.app import cortex, keys, quota
 from synapse.app.models import Models, build
 from synapse.config import Settings
 from synapse.core.errors import ConfigError
@@ -18,6 +18,7 @@ from synapse.core.membership.peer_table import is_private
 from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Identity
 from synapse.core.node import Node, NodeSettings
+from synapse.core.reasoning.idle.schedule import IdleSettings
 from synapse.core.reasoning.mechanisms import Quantum
 from synapse.core.wall.release import Wall
 from synapse.driver.clock import MonotonicClock
@@ -102,29 +103,16 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         found = (log.memory(hit.id) for hit in hits)
         return [memory for memory in found if memory is not None]
 
-    reach = _reach(settings.dial_url)
     node = Node(
         identity,
-        NodeSettings(
-            name=settings.name,
-            url=settings.dial_url,
-            software=f"synapse/{__version__}",
-            seeds=settings.peers,
-            public_seeds=config.seeds(settings),
-            targets=models.targets,
-            private_addresses=reach is not Reach.PUBLIC,
-            sync_interval_ms=int(settings.sync_interval_s * 1_000),
-            task_deadline_ms=int(settings.task_deadline_s * 1_000),
-            quantum=_quantum(settings),
-            synthesis=settings.synthesis,
-        ),
+        _node_settings(settings, models),
         rng=SystemRandom(),
         read=log.read,
         search=search,
         wall=wall,
     )
     quota.restore(folder, node.thinking.routing, now_ms=clock.now_ms())
-    transport = HttpTransport(identity, reach=reach)
+    transport = HttpTransport(identity, reach=_reach(settings.dial_url))
     driver = Driver(
         node,
         log=log,
@@ -147,6 +135,24 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         models=models,
         attempts=attempts,
         log=log,
+    )
+
+
+def _node_settings(settings: Settings, models: Models) -> NodeSettings:
+    """What the operator decided, as the node takes it."""
+    return NodeSettings(
+        name=settings.name,
+        url=settings.dial_url,
+        software=f"synapse/{__version__}",
+        seeds=settings.peers,
+        public_seeds=config.seeds(settings),
+        targets=models.targets,
+        private_addresses=_reach(settings.dial_url) is not Reach.PUBLIC,
+        sync_interval_ms=int(settings.sync_interval_s * 1_000),
+        task_deadline_ms=int(settings.task_deadline_s * 1_000),
+        quantum=_quantum(settings),
+        synthesis=settings.synthesis,
+        idle=IdleSettings(settings.idle_calls_per_day, spared=(cortex.TARGET,)),
     )
 
 

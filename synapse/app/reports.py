@@ -29,8 +29,8 @@ def greeting(spore: Spore) -> list[str]:
         f"  identity     {settings.data_dir / IDENTITY_FILE}  ({spore.identity.key.hex()[:16]}…)",
         f"  models       {', '.join(families)}"
         if families
-        else "  models       none: answers are extracts from memory. Set LLM_ENDPOINT (a local "
-        "server) or a provider's key, and models will reason over them",
+        else "  models       none: exact tools compute what they understand, and memory is quoted. "
+        "Set LLM_ENDPOINT (a local server) or a provider's key, and models will reason",
     ]
     if spore.key_is_new:
         lines.append(

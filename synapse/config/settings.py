@@ -347,6 +347,14 @@ class Settings(BaseModel):
     half_life_days: Annotated[float, Field(gt=0, le=36_500)] = 90.0
     """Days after which a memory that nobody has verified counts half as much in recall."""
 
+    idle_calls_per_day: Annotated[int, BeforeValidator(_number), Field(ge=0, le=1_000)] = (
+        0  # calls may cost money, and nobody has measured yet what idle ones are worth
+    )
+    """Model calls a day that this spore may make when nobody asks anything: to think about what is
+    new, to summarise memories of one subject, to review old answers. Tasks always go first, and
+    half of a known daily quota is left to them. 0 switches all of it off; 12 is a fair start, and
+    more than 60 are never used."""
+
     sync_interval_s: Seconds = 5.0
     """Seconds between two comparisons of memory with a peer."""
 

@@ -32,6 +32,7 @@ from synapse.core.memory.record import (
     Record,
 )
 from synapse.core.memory.record_set import dot_text
+from synapse.core.reasoning.idle.schedule import OFF, IdleSettings
 from synapse.core.reasoning.mechanisms import DEFAULTS, Quantum
 from synapse.core.reasoning.model_routing import Target
 from synapse.core.reasoning.task import LABEL_BYTES_MAX
@@ -58,6 +59,7 @@ class NodeSettings:
     task_deadline_ms: int = 60_000
     quantum: Quantum = DEFAULTS
     synthesis: bool = False  # whether a model writes out in prose what was decided
+    idle: IdleSettings = OFF
 
 
 class Node:
@@ -92,8 +94,10 @@ class Node:
                 task_deadline_ms=settings.task_deadline_ms,
                 quantum=settings.quantum,
                 synthesis=settings.synthesis,
+                idle=settings.idle,
             ),
             write=lambda draft, now_ms: self._write(draft, now_ms=now_ms)[1],
+            read=read,
             search=search,
             share=wall.share,
             rng=Random(rng.getrandbits(64)),
@@ -223,6 +227,8 @@ class Node:
         match event.name.split("/", 1):
             case ["task" | "check" | "lease" as kind, task_id]:
                 return self.thinking.on_timer(kind, bytes.fromhex(task_id), now_ms)
+            case ["idle"]:
+                return self.thinking.on_idle(now_ms)
             case _:
                 return self._gossip.on_timer(event.name, now_ms)
 

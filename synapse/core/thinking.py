@@ -10,17 +10,19 @@ from typing import Final
 
 from synapse.core import events
 from synapse.core.effects import Acknowledge, Effect, Publish
-from synapse.core.ledger import Ledger
+from synapse.core.ledger import Ledger, Read
 from synapse.core.memory.record import (
     ABSTENTION,
     COMMITMENT,
     GRADE,
     OUTCOME,
     POSITION,
+    RETRACTION,
     VERDICT,
     Draft,
     Record,
 )
+from synapse.core.memory.record_set import dot_text
 from synapse.core.reasoning import drafts, grading
 from synapse.core.reasoning.aggregation import Judgement, Verdict
 from synapse.core.reasoning.ballot import Ballot
@@ -28,6 +30,10 @@ from synapse.core.reasoning.calibrating import LESSONS_MAX, Lessons, lesson
 from synapse.core.reasoning.deliberation import Deliberations, Item, Search
 from synapse.core.reasoning.drafts import Share
 from synapse.core.reasoning.helping import Helping
+from synapse.core.reasoning.idle.desk import Desk, Ruling
+from synapse.core.reasoning.idle.idle import Idle
+from synapse.core.reasoning.idle.notebook import Notebook
+from synapse.core.reasoning.idle.schedule import OFF, IdleSettings
 from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.leases import Leases
 from synapse.core.reasoning.mechanisms import DEFAULTS, Quantum
@@ -41,8 +47,12 @@ from synapse.core.reasoning.task import (
     read_wish,
 )
 from synapse.core.trust.policy import Speaker
+from synapse.core.wall.release import dot as shared_dot
 
 TOOL_FAMILY: Final = "tool:"  # what an exact tool found is found again at no cost
+NEWEST_OWN: Final = 256  # own records that idle work looks at after a start
+NEWEST_OF_ANOTHER: Final = 64
+OPERATORS_LOOKED_AT: Final = 8  # of others, those heard of last: reading them takes some 10 ms
 
 Write = Callable[[Draft, int], list[Effect]]
 """Sign a draft at this time; what follows from the record."""
@@ -56,6 +66,7 @@ class ThinkingSettings:
     task_deadline_ms: int = 60_000
     quantum: Quantum = DEFAULTS
     synthesis: bool = False
+    idle: IdleSettings = OFF
 
 
 class Thinking:
@@ -67,12 +78,14 @@ class Thinking:
         settings: ThinkingSettings,
         *,
         write: Write,
+        read: Read,
         search: Search,
         share: Share,
         rng: Random,
     ) -> None:
         self._ledger = ledger
         self._write = write
+        self._read = read
         self._share = share
         self._rng = rng
         self.routing = Routing(settings.targets, Random(rng.getrandbits(64)))
@@ -99,11 +112,30 @@ class Thinking:
         self._lessons = Lessons(
             lambda kind, learnt, now_ms: ledger.beliefs.calibrate(kind, learnt, now_ms=now_ms)
         )
+        desk = Desk(
+            key=ledger.key,
+            notebook=Notebook(ledger.key),
+            tasks=ledger.tasks,
+            read=read,
+            search=search,
+            share=share,
+            believed=self._believed,
+            rulings=self._rulings,
+            retraction=_retraction,
+        )
+        self.idle = Idle(
+            settings.idle,
+            desk,
+            self.routing,
+            busy=lambda: len(self.deliberations) > 0,
+            rng=Random(rng.getrandbits(64)),
+        )
 
     # Commands.
 
     def begin(self, task: Task, now_ms: int) -> list[Effect]:
         """Answer a task of our own."""
+        self.idle.give_way(now_ms)
         return self._finish(self.deliberations.begin(task, now_ms=now_ms), now_ms)
 
     def begin_privately(self, command: events.AskPrivately, now_ms: int) -> list[Effect]:
@@ -126,7 +158,8 @@ class Thinking:
                 effects += self.begin(task, now_ms)
             elif task.outcome is None:
                 effects += self._finish(self._leases.watch(task, now_ms=now_ms), now_ms)
-        return effects
+        self._look_back()
+        return effects + self._finish(self.idle.start(now_ms), now_ms)
 
     def grade(self, command: events.GradeTask, now_ms: int) -> list[Effect]:
         """Write down who was right, and what follows from it."""
@@ -144,7 +177,7 @@ class Thinking:
                 graded += grading.by_right_answer(
                     like, command.right_answer, source="later task", share=self._share
                 )
-            if not task.findings:
+            if self._ledger.key not in task.findings.values():
                 graded.append(
                     drafts.finding(task, command.right_answer, how="graded", share=self._share)
                 )
@@ -172,15 +205,16 @@ class Thinking:
 
     def react(self, record: Record, now_ms: int) -> list[Effect]:
         """What a record makes us do, beyond keeping it."""
+        items: list[Item] = self.idle.heard(record)
         task = self._ledger.tasks.get(record.header.refs[0] if record.header.refs else record.id)
         if task is None:
-            return []
+            return self._finish(items, now_ms)
         author, own = record.header.writer, record.header.writer == self._ledger.key
-        items: list[Item] = []
         if record.kind in (POSITION, OUTCOME, VERDICT, GRADE):
             items.append(Publish("task", _notice(record, task.id)))
         match record.kind:
             case "task" if not own:
+                self.idle.give_way(now_ms)
                 items += self._helping.contribute(
                     task, asker_families=self._families_of(task.author), now_ms=now_ms
                 )
@@ -212,14 +246,23 @@ class Thinking:
             return []
         if kind == "check":
             return self._finish(self._helping.check(task, now_ms=now_ms), now_ms)
+        self.idle.give_way(now_ms)
         return self._finish(self._leases.on_timer(task, now_ms=now_ms), now_ms)
+
+    def on_idle(self, now_ms: int) -> list[Effect]:
+        """The timer of idle cognition is due."""
+        return self._finish(self.idle.on_timer(now_ms), now_ms)
 
     def on_reply(self, event: events.ModelReplied, now_ms: int) -> list[Effect]:
         """A model answered."""
+        if event.call_id < 0:
+            return self._finish(self.idle.on_reply(event, now_ms), now_ms)
         return self._finish(self.deliberations.on_reply(event, now_ms=now_ms), now_ms)
 
     def on_failure(self, event: events.ModelFailed, now_ms: int) -> list[Effect]:
         """A model did not answer."""
+        if event.call_id < 0:
+            return self._finish(self.idle.on_failure(event, now_ms), now_ms)
         return self._finish(self.deliberations.on_failure(event, now_ms=now_ms), now_ms)
 
     # Signing.
@@ -259,9 +302,9 @@ class Thinking:
     def _remembered(self, task: Task) -> list[Item]:
         """Our own outcome that passed a check becomes a memory; other answers stay in the log."""
         outcome = task.outcome
-        if outcome is None or outcome.answer is None or not outcome.checked or task.findings:
+        if outcome is None or outcome.answer is None or not outcome.checked:
             return []
-        if _by_tools_alone(task, outcome):
+        if self._ledger.key in task.findings.values() or _by_tools_alone(task, outcome):
             return []
         return [drafts.finding(task, outcome.answer, how="checked", share=self._share)]
 
@@ -277,6 +320,38 @@ class Thinking:
 
     def _alive(self, key: bytes, now_ms: int) -> bool:
         return any(peer.key == key for peer in self._ledger.peers.alive(now_ms=now_ms))
+
+    # What idle work rests on.
+
+    def _believed(self, operator: bytes) -> bool:
+        """Whether an operator's word counts as ours: our own, and those we vouched for."""
+        peer = self._ledger.peers.get(operator)
+        return operator == self._ledger.key or (peer is not None and peer.vouched)
+
+    def _rulings(self, task: Task) -> list[Ruling]:
+        """Grades on a task by those whose word counts as ours."""
+        return [
+            Ruling(one.position, one.right, one.observer == self._ledger.key, one.source, one.at_ms)
+            for one in self._ledger.evidence.of_task(task.id)
+            if self._believed(one.observer)
+        ]
+
+    def _look_back(self) -> None:
+        """After a start: show idle work the newest records, which it may otherwise never meet."""
+        if self.idle.off_because:
+            return
+        records, own = self._ledger.records, self._ledger.key
+        others = [one for one in records.operators() if one != own and len(records.index(one))]
+        others.sort(key=lambda one: (records.index(one).key_at(len(records.index(one)) - 1), one))
+        for operator in [*others[-OPERATORS_LOOKED_AT:], own]:
+            index = records.index(operator)
+            newest = NEWEST_OWN if operator == own else NEWEST_OF_ANOTHER
+            keys = index.keys(max(0, len(index) - newest), len(index))
+            for record in self._read([key[8:] for key in keys]):
+                self.idle.absorb(record)
+        for grade in self._ledger.evidence.grades():
+            if self._believed(grade.observer):
+                self.idle.notebook.note_graded(grade.task)
 
 
 class _Trust:
@@ -316,6 +391,12 @@ def _problem(task: Task | None, command: events.GradeTask) -> tuple[str, str] | 
     if task.wish.private:
         return "private", "a private task leaves nothing behind, grades neither"
     return None
+
+
+def _retraction(record: Record) -> Draft:
+    """Take back a record of our own."""
+    dots = (shared_dot(dot_text(record.header.dot)),)
+    return Draft(RETRACTION, {"dots": dots}, refs=(record.id,))
 
 
 def _by_tools_alone(task: Task, outcome: Outcome) -> bool:

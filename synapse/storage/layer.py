@@ -108,11 +108,18 @@ class Layer:
         )
         return list(islice(newest, limit))
 
-    def memories(self) -> list[Memory]:
-        """Every memory of this layer that has its text, in the order of arrival."""
+    def memories(self, *, after: int = 0) -> list[tuple[int, Memory]]:
+        """Every memory past a position that is in this layer with its text, each with its own
+        position, in the order of arrival."""
         found = [(position, from_record(record)) for position, record in self.records.values()]
         found += [
             (position, from_private(memory)) for position, memory in self.private.values() if memory
         ]
         found.sort(key=lambda placed: placed[0])
-        return [memory for _, memory in found if memory]
+        return [(position, memory) for position, memory in found if memory and position > after]
+
+
+def a_page(placed: list[tuple[int, Memory]], *, limit: int, last: int) -> tuple[list[Memory], int]:
+    """The first `limit` memories, and how far they reach: to `last` when none is left over."""
+    page = placed[:limit]
+    return [memory for _, memory in page], last if len(page) == len(placed) else page[-1][0]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from synapse.core.memory.memory import Memory, PrivateMemory
 from synapse.core.memory.record import Record
-from synapse.storage.layer import Batch, Layer
+from synapse.storage.layer import Batch, Layer, a_page
 
 
 class MemoryLog:
@@ -67,7 +67,18 @@ class MemoryLog:
     def memories(self) -> Iterator[Memory]:
         """Every memory that has a body, shared and private, in the order of arrival."""
         with self._lock:
-            return iter(self._seen.memories())
+            return iter([memory for _, memory in self._seen.memories()])
+
+    def memories_after(self, after: int, *, limit: int) -> tuple[list[Memory], int]:
+        """The memories past a position, at most so many, and the position that they reach."""
+        with self._lock:
+            return a_page(self._seen.memories(after=after), limit=limit, last=self._seen.last)
+
+    @property
+    def last_position(self) -> int:
+        """Of the newest thing staged."""
+        with self._lock:
+            return self._seen.last
 
     def memory(self, memory_id: bytes) -> Memory | None:
         """One memory, shared or private."""
@@ -78,6 +89,11 @@ class MemoryLog:
         """How many records, and how many private memories, erased ones included."""
         with self._lock:
             return len(self._seen.records), len(self._seen.private)
+
+    @property
+    def damaged(self) -> int:
+        """How many rows the disk lost: there is no disk."""
+        return 0
 
     def close(self) -> None:
         """Commit. There are no files to let go of."""

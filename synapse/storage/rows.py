@@ -1,12 +1,13 @@
 """Records and private memories as the columns of two tables, checked on the way back.
 
-A record must hash to its id and a body to what its header says, so that a bit which flipped on the
-disk is noticed here and not passed on.
+A record must hash to its id, a body to what its header says and a signature to a sum of its own,
+so that a bit which flipped on the disk is noticed here and not passed on.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -33,7 +34,7 @@ class RowWriter:
         self._compressor = zstandard.ZstdCompressor(level=COMPRESSION_LEVEL, write_checksum=True)
 
     def record(self, position: int, record: Record) -> Row:
-        """(position, id, kind, hlc ms, header, signature, body, packed)."""
+        """(position, id, kind, hlc ms, header, signature, its sum, body, packed)."""
         header = record.header
         body, packed = self._smallest(record.body)
         return (
@@ -43,6 +44,7 @@ class RowWriter:
             header.hlc.ms,
             record.header_data,
             record.signature,
+            zlib.crc32(record.signature),
             body,
             packed,
         )
@@ -61,24 +63,35 @@ class RowWriter:
 
 
 def to_record(columns: Sequence[Any]) -> Record:
-    """The record of (id, header, signature, body, packed). Raises DamagedError."""
-    record_id, header_data, signature, body, packed = columns
+    """The record of (id, header, signature, its sum, body, packed). Raises DamagedError.
+
+    A row that was written before signatures had a sum has None there.
+    """
+    record_id, header_data, signature, signature_sum, body, packed = columns
+    if not isinstance(header_data, bytes) or not isinstance(signature, bytes):
+        raise DamagedError("the header or the signature is not bytes")
+    if signature_sum is not None and zlib.crc32(signature) != signature_sum:
+        raise DamagedError("the signature is not the one that was written")
+    if body is not None and not isinstance(body, bytes):
+        raise DamagedError("the body is not bytes")
     if packed and body is not None:
         body = _unpacked(body, bytes_max=BODY_BYTES_MAX)
     try:
         record = Record.stored(header_data, signature, body)
     except RecordError as error:
-        raise DamagedError(f"the header of record {record_id.hex()}: {error}") from None
+        raise DamagedError(f"the header: {error}") from None
     if record.id != record_id:
-        raise DamagedError(f"the header of record {record_id.hex()} is not the one it was named by")
+        raise DamagedError("the header does not hash to the id")
     if body is not None and body_hash(body) != record.header.body_hash:
-        raise DamagedError(f"the body of record {record_id.hex()} is not the one that was signed")
+        raise DamagedError("the body is not the one that was signed")
     return record
 
 
 def to_private(columns: Sequence[Any]) -> PrivateMemory:
     """The private memory of (id, created ms, body). Raises DamagedError."""
     memory_id, created_ms, body = columns
+    if not (isinstance(memory_id, bytes) and isinstance(body, bytes) and type(created_ms) is int):
+        raise DamagedError("the id, the time or the body is of another type")
     content = json.loads(_unpacked(body, bytes_max=PRIVATE_BYTES_MAX))
     return PrivateMemory(
         id=memory_id,

@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Final
 
 from synapse.core.errors import StorageError, StorageFull
-from synapse.storage.rows import DamagedError
 
 APPLICATION_ID: Final = 0x53796E70  # "Synp"; tells our files from other SQLite databases
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 BUSY_TIMEOUT_S: Final = 5.0  # readers and the writer only meet in a checkpoint, for milliseconds
 FREE_BYTES_MIN: Final = 1 << 20  # with less, an input/output error means that the disk is full
+WRITER_CACHE_KIB: Final = 16_384  # the inner pages of the index of ids of ten million records
+JOURNAL_BYTES_MAX: Final = 64 << 20  # what a long backup made it grow beyond is given back
+READER_CACHE_KIB: Final = 2_048  # of each of a few connections; the system caches the file too
 
-_SCHEMA: Final = f"""
-BEGIN;
+FIRST_SCHEMA: Final = """
 CREATE TABLE records (
     position INTEGER PRIMARY KEY,
     id BLOB NOT NULL UNIQUE,
@@ -43,9 +44,26 @@ CREATE TABLE private_memories (
     created_ms INTEGER NOT NULL,
     body BLOB
 );
-PRAGMA application_id = {APPLICATION_ID};
-PRAGMA user_version = {SCHEMA_VERSION};
-COMMIT;
+"""
+# 2: signatures have a sum; damaged rows are set aside; counts need no counting. The lineage is
+# another whenever rows left or a file was made from another one, so that what was derived from a
+# log can tell whether it still belongs to it.
+_TO_SECOND: Final = """
+ALTER TABLE records ADD COLUMN signature_sum INTEGER;
+CREATE TABLE damaged (
+    position INTEGER PRIMARY KEY, id BLOB, problem TEXT NOT NULL, private INTEGER NOT NULL,
+    kind BLOB, ms, header, signature, body, packed
+);
+CREATE INDEX damaged_by_id ON damaged (id);
+CREATE TABLE log (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    lineage BLOB NOT NULL,
+    records INTEGER NOT NULL,
+    private_memories INTEGER NOT NULL
+);
+INSERT INTO log VALUES (
+    1, randomblob(16), (SELECT count(*) FROM records), (SELECT count(*) FROM private_memories)
+);
 """
 
 
@@ -78,16 +96,20 @@ def open_writer(path: Path) -> sqlite3.Connection:
         unless_open.callback(connection.close)
         new = not _pragma(connection, "schema_version")
         if not new:
-            _check_schema(path, connection)
+            check_schema(path, connection)
         for setting in (
             "journal_mode = WAL",
             "synchronous = FULL",
             "fullfsync = ON",  # only macOS heeds it: there, a plain flush may stay in the drive
             "secure_delete = ON",  # erased text is overwritten with zeros
+            f"cache_size = -{WRITER_CACHE_KIB}",
+            f"journal_size_limit = {JOURNAL_BYTES_MAX}",
         ):
             connection.execute(f"PRAGMA {setting}")
         if new:
-            connection.executescript(_SCHEMA)
+            _upgrade(connection, FIRST_SCHEMA + _TO_SECOND)
+        elif _pragma(connection, "user_version") < SCHEMA_VERSION:
+            _upgrade(connection, _TO_SECOND)
         unless_open.pop_all()
     return connection
 
@@ -96,6 +118,19 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """A connection that cannot write, for one thread at a time."""
     connection = _connect(path)
     connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+    return connection
+
+
+def open_observer(path: Path) -> sqlite3.Connection:
+    """A connection to a file that may be another process's, to read it only."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=BUSY_TIMEOUT_S,
+        isolation_level=None,
+    )
+    connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
     return connection
 
 
@@ -109,10 +144,10 @@ def empty_write_ahead_log(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Turn what SQLite, the file system and damaged rows raise into StorageError or StorageFull."""
+    """Turn what SQLite and the file system raise into StorageError or StorageFull."""
     try:
         yield
-    except (sqlite3.Error, OSError, DamagedError) as error:
+    except (sqlite3.Error, OSError) as error:
         raise _storage_error(path, error) from error
 
 
@@ -126,7 +161,7 @@ def _storage_error(path: Path, error: Exception) -> StorageError:
         return StorageFull(
             f"no room to write {path} ({error}); nothing stored is lost: free some space"
         )
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or isinstance(error, DamagedError):
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return StorageError(
             f"{path} is damaged ({error}); it was left as it is: "
             "move it aside and restore a backup, or start empty and let the peers refill it"
@@ -143,7 +178,17 @@ def _free_bytes(path: Path) -> float:
         return math.inf
 
 
-def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
+def _upgrade(connection: sqlite3.Connection, statements: str) -> None:
+    """Bring the file to the newest schema, wholly or not at all."""
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {statements}"
+        f"PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    )
+
+
+def check_schema(path: Path, connection: sqlite3.Connection, *, newest: bool = False) -> None:
+    """Raise StorageError unless this file is a log that this Synapse understands; with `newest`,
+    unless it is of the schema of today."""
     if _pragma(connection, "application_id") != APPLICATION_ID:
         raise StorageError(
             f"{path} is some other program's database; "
@@ -154,6 +199,11 @@ def _check_schema(path: Path, connection: sqlite3.Connection) -> None:
         raise StorageError(
             f"{path} was written by a newer Synapse (schema {version}, this one knows "
             f"{SCHEMA_VERSION}); it was left as it is: upgrade this spore"
+        )
+    if newest and version < SCHEMA_VERSION:
+        raise StorageError(
+            f"{path} was written by an older Synapse; it was left as it is: "
+            "start the spore once, which brings it up to date"
         )
 
 

@@ -4,24 +4,31 @@
 in another thread if the caller likes, and forgets them only when they are durable. Because every
 read asks memory first and the disk second, nothing that a commit moves from one to the other can be
 missed on the way.
+
+A row that is not what was written is left out of what is read, reported, and moved into a table of
+its own by the next commit: then the log lacks the record, and peers can bring it again.
 """
 
 from __future__ import annotations
 
+import heapq
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import structlog
+
 from synapse.core.errors import StorageError
 from synapse.core.memory.memory import Memory, PrivateMemory, from_private, from_record
 from synapse.core.memory.record import MEMORY, Record
-from synapse.storage.layer import Batch, Layer
-from synapse.storage.rows import Row, RowWriter, to_private, to_record
+from synapse.storage.damage import Damage, describe, set_aside
+from synapse.storage.layer import Batch, Layer, a_page
+from synapse.storage.rows import DamagedError, Row, RowWriter, to_private, to_record
 from synapse.storage.sqlite_file import (
     empty_write_ahead_log,
     open_reader,
@@ -32,16 +39,21 @@ from synapse.storage.sqlite_file import (
 
 PAGE_ROWS: Final = 256  # of one query: 16 MiB of bodies at most, and no long transaction
 IDS_PER_QUERY: Final = 500  # SQLite builds before 3.32 take 999 parameters
+IDLE_READERS_MAX: Final = 8  # connections kept open, with 2 MiB of cache each
 
 _NEWEST = """
 SELECT max((SELECT ifnull(max(position), 0) FROM records),
-           (SELECT ifnull(max(position), 0) FROM private_memories)),
-       (SELECT count(*) FROM records),
-       (SELECT count(*) FROM private_memories)
+           (SELECT ifnull(max(position), 0) FROM private_memories),
+           (SELECT ifnull(max(position), 0) FROM damaged))
+"""
+_COUNTS = "SELECT lineage, records, private_memories, (SELECT count(*) FROM damaged) FROM log"
+_COUNT = """
+UPDATE log SET records = records + ?, private_memories = private_memories + ?,
+               lineage = CASE WHEN ? THEN randomblob(16) ELSE lineage END
 """
 _INSERT_RECORD = """
-INSERT INTO records (position, id, kind, hlc_ms, header, signature, body, packed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
+INSERT INTO records (position, id, kind, hlc_ms, header, signature, signature_sum, body, packed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 """
 _INSERT_PRIVATE = """
 INSERT INTO private_memories (position, id, created_ms, body)
@@ -50,13 +62,22 @@ VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
 _ERASE = (
     "UPDATE records SET body = NULL WHERE id = ?",
     "UPDATE private_memories SET body = NULL WHERE id = ?",
+    "UPDATE damaged SET body = NULL WHERE id = ?",
 )
+_HEALED = "DELETE FROM damaged WHERE id = ?"
+
+_RECORD = "position, id, header, signature, signature_sum, body, packed"
+_READ = f"SELECT {_RECORD} FROM records WHERE id IN ({{ids}})"
 _SCAN = """
-SELECT position, id, header, signature, {body}, packed FROM records
+SELECT position, id, header, signature, signature_sum, {body}, packed FROM records
 WHERE position > :after AND position <= :base ORDER BY position LIMIT :limit
 """
-_SHARED = "SELECT position, id, body, header, signature, packed, NULL FROM records"
-_PRIVATE = "SELECT position, id, body, NULL, NULL, NULL, created_ms FROM private_memories"
+_OF_KIND = f"""
+SELECT {_RECORD} FROM records
+WHERE kind = :kind AND position > :after AND position <= :base ORDER BY position LIMIT :limit
+"""
+_SHARED = f"SELECT {_RECORD}, NULL AS created_ms FROM records"
+_PRIVATE = "SELECT position, id, NULL, NULL, NULL, body, NULL, created_ms FROM private_memories"
 _MEMORY = f"{_SHARED} WHERE id = :id UNION ALL {_PRIVATE} WHERE id = :id"
 _MEMORIES = f"""
 {_SHARED} WHERE kind = :kind AND position > :after AND position <= :base
@@ -64,10 +85,17 @@ UNION ALL
 {_PRIVATE} WHERE position > :after AND position <= :base
 ORDER BY position LIMIT :limit
 """
-_LATEST = """
-SELECT position, id, header, signature, body, packed FROM records
+_LATEST = f"""
+SELECT {_RECORD} FROM records
 WHERE kind = :kind AND position < :below ORDER BY position DESC LIMIT :limit
 """
+_LAST_ID = "SELECT id FROM records WHERE position <= :position ORDER BY position DESC LIMIT 1"
+QUERIES: Final = (
+    _READ.format(ids=":id, :id"), _SCAN.format(body="body"), _OF_KIND, _MEMORY, _MEMORIES,
+    _LATEST, _LAST_ID,
+)  # fmt: skip
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +116,22 @@ class SqliteLog:
 
     def __init__(self, path: Path) -> None:
         """Open the file, or make it and its folder. A file that is not ours is left as it is."""
-        self._path = path
+        self.path = path
         self._writing = threading.Lock()  # one commit at a time
         self._lock = threading.Lock()  # over all that follows; never held during input or output
         self._batches: list[Batch] = []
         self._idle_readers: list[sqlite3.Connection] = []
+        self._lineage, self._records, self._private, self._aside = b"", 0, 0, 0
+        self._found: dict[int, Damage] = {}  # by position: damage that is not set aside yet
+        self._new_damage: list[Damage] = []  # that nobody asked about yet
+        self._before_closing: Callable[[], None] | None = None
         self._closed = False
         with translated(path), ExitStack() as opened:
             opened.callback(os.close, own(path))
             self._writer = opened.enter_context(closing(open_writer(path)))
-            last, self._records, self._private = self._writer.execute(_NEWEST).fetchone()
+            [last] = self._writer.execute(_NEWEST).fetchone()
             self._pending = Layer.after(last)
+            self._count()
             self._files = opened.pop_all()
 
     def stage(
@@ -113,19 +146,21 @@ class SqliteLog:
             self._batches.append(self._pending.stage(records, private, erased))
 
     def commit(self) -> None:
-        """Make everything staged durable, in one transaction. On an error it all stays staged;
-        what is staged meanwhile belongs to the next commit."""
-        with self._writing, translated(self._path):
+        """Make everything staged durable, in one transaction, and set damaged rows aside. On an
+        error it all stays staged; what is staged meanwhile belongs to the next commit."""
+        with self._writing, translated(self.path):
             with self._lock:
-                batches = tuple(self._batches)
-            if not batches:
+                batches, found = tuple(self._batches), tuple(self._found.values())
+            if not batches and not found:
                 return
-            records, private = self._write(batches)
+            self._write(batches, found)
             with self._lock:
-                self._records += records
-                self._private += private
+                self._count()
+                for damage in found:
+                    del self._found[damage.position]
                 del self._batches[: len(batches)]
-                self._pending = Layer.after(batches[-1].last)
+                if batches:
+                    self._pending = Layer.after(batches[-1].last)
                 for batch in self._batches:
                     self._pending.apply(batch)
             if any(batch.erased for batch in batches):
@@ -140,26 +175,32 @@ class SqliteLog:
         missing = [wanted for wanted in ids if wanted not in found]
         for start in range(0, len(missing), IDS_PER_QUERY):
             some = missing[start : start + IDS_PER_QUERY]
-            for row in self._query(
-                "SELECT id, header, signature, body, packed FROM records "
-                f"WHERE id IN ({', '.join('?' * len(some))})",
-                some,
-            ):
-                found[row[0]] = self._record(row, erased)
+            for row in self._query(_READ.format(ids=", ".join("?" * len(some))), some):
+                for record in self._record(row, erased):
+                    found[record.id] = record
         return [found[wanted] for wanted in ids if wanted in found]
 
-    def scan(self, *, bodies_of: Iterable[str] | None = None) -> Iterator[Record]:
-        """Every record in the order of arrival. With `bodies_of`, only these kinds keep bodies,
-        and the others' are not even read."""
+    def scan(self, *, bodies_of: Iterable[str] | None = None, after: int = 0) -> Iterator[Record]:
+        """Every record past the position `after`, in the order of arrival. With `bodies_of`, only
+        these kinds keep bodies, and the others' are not even read."""
         kinds = None if bodies_of is None else tuple(bodies_of)
-        names = {f"kind{number}": kind for number, kind in enumerate(kinds or ())}
+        names: dict[str, Any] = {f"kind{number}": kind for number, kind in enumerate(kinds or ())}
         wanted = ", ".join(f":{name}" for name in names)
         body = "body" if kinds is None else f"CASE WHEN kind IN ({wanted}) THEN body END"
-        for page in self._pages(_SCAN.format(body=body), **names):
-            for _, *columns in page.rows:
-                yield self._record(columns, page.erased)
+        for page in self._pages(_SCAN.format(body=body), after=after, **names):
+            for row in page.rows:
+                yield from self._record(row, page.erased)
             for _, record in page.tail.records.values():
                 yield record if kinds is None or record.kind in kinds else record.without_body()
+
+    def of_kinds(self, kinds: Iterable[str], *, up_to: int) -> Iterator[Record]:
+        """The durable records of these kinds up to a position, in the order of arrival. Rows of
+        other kinds are not read."""
+        rows = heapq.merge(
+            *(self._of_kind(kind, up_to) for kind in dict.fromkeys(kinds)), key=lambda row: row[0]
+        )
+        for row in rows:
+            yield from self._record(row, frozenset())
 
     def latest(
         self, kind: str, *, limit: int, before: int | None = None
@@ -170,9 +211,14 @@ class SqliteLog:
             erased = frozenset(self._pending.erased)
             beneath = self._pending.base + 1
         below = beneath if before is None else min(before, beneath)
-        older = self._query(_LATEST, {"kind": kind, "below": below, "limit": limit - len(newest)})
-        for position, *columns in older:
-            newest.append((position, self._record(columns, erased)))
+        while len(newest) < limit:
+            wanted = limit - len(newest)
+            rows = self._query(_LATEST, {"kind": kind, "below": below, "limit": wanted})
+            for row in rows:
+                newest += [(row[0], record) for record in self._record(row, erased)]
+            if len(rows) < wanted:
+                break
+            below = rows[-1][0]  # there is more, should damaged ones have been left out
         return newest
 
     def memories(self) -> Iterator[Memory]:
@@ -182,7 +228,18 @@ class SqliteLog:
                 memory = self._memory(row, page.erased)
                 if memory:
                     yield memory
-            yield from page.tail.memories()
+            yield from (memory for _, memory in page.tail.memories())
+
+    def memories_after(self, after: int, *, limit: int) -> tuple[list[Memory], int]:
+        """The memories past a position, at most so many, and the position that they reach."""
+        page = next(self._pages(_MEMORIES, after=after, limit=limit, kind=MEMORY))
+        placed = [
+            (row[0], memory) for row in page.rows if (memory := self._memory(row, page.erased))
+        ]
+        if len(page.rows) == limit:  # there may be more on the disk
+            return [memory for _, memory in placed], page.rows[-1][0]
+        placed += page.tail.memories(after=after)
+        return a_page(placed, limit=limit, last=max(after, page.tail.last))
 
     def memory(self, memory_id: bytes) -> Memory | None:
         """One memory, shared or private."""
@@ -199,10 +256,58 @@ class SqliteLog:
             pending = self._pending
             return self._records + len(pending.records), self._private + len(pending.private)
 
+    # For what is derived from this log, and kept beside it.
+
+    @property
+    def lineage(self) -> bytes:
+        """Another one whenever rows left this log, or it was made from another."""
+        with self._lock:
+            return self._lineage
+
+    @property
+    def last_position(self) -> int:
+        """Of the newest thing staged."""
+        with self._lock:
+            return self._pending.last
+
+    @property
+    def damaged(self) -> int:
+        """How many rows are lost for now: noticed, and not brought again by a peer."""
+        with self._lock:
+            return len(self._found) + self._aside
+
+    @property
+    def damage_waits(self) -> bool:
+        """Whether the next commit has damaged rows to set aside."""
+        with self._lock:
+            return bool(self._found)
+
+    def new_damage(self) -> list[Damage]:
+        """The damaged rows that were met since this was last asked."""
+        with self._lock:
+            new, self._new_damage = self._new_damage, []
+        return new
+
+    def last_id(self, *, up_to: int) -> bytes:
+        """The id of the last durable record up to a position; empty when there is none."""
+        found = b""
+        for row in self._query(_LAST_ID, {"position": up_to}):
+            found = row[0]
+        return found
+
+    def before_closing(self, act: Callable[[], None]) -> None:
+        """Do this when all is durable and the files are still ours."""
+        with self._lock:
+            self._before_closing = act
+
     def close(self) -> None:
         """Commit and let go of the files, even when the commit fails."""
         try:
             self.commit()
+            with self._lock:
+                act, self._before_closing = self._before_closing, None
+            if act is not None:
+                act()
         finally:
             with self._lock:
                 self._closed = True
@@ -211,12 +316,21 @@ class SqliteLog:
                     self._idle_readers.pop().close()
                 self._files.close()
 
-    def _write(self, batches: Sequence[Batch]) -> tuple[int, int]:
-        """Write these in one transaction. Returns how many records and private memories are new."""
+    def _count(self) -> None:
+        """Note what the last commit made of the log. One small row, in the writer's cache."""
+        counts = self._writer.execute(_COUNTS).fetchone()
+        self._lineage, self._records, self._private, self._aside = counts
+
+    def _write(self, batches: Sequence[Batch], found: Sequence[Damage]) -> None:
+        """Set these damaged rows aside and write these batches, in one transaction."""
         rows = RowWriter()
         records = private = 0
         with self._writer as connection:  # commits, or rolls back after any error
             connection.execute("BEGIN IMMEDIATE")
+            for damage in found:
+                moved = set_aside(connection, damage)
+                records -= moved * (not damage.private)
+                private -= moved * damage.private
             for batch in batches:
                 records += connection.executemany(
                     _INSERT_RECORD, (rows.record(*placed) for placed in batch.records)
@@ -224,31 +338,44 @@ class SqliteLog:
                 private += connection.executemany(
                     _INSERT_PRIVATE, (rows.private(*placed) for placed in batch.private)
                 ).rowcount
+                if found or self._aside:
+                    connection.executemany(_HEALED, ((one.id,) for _, one in batch.records))
                 for erase in _ERASE:
                     connection.executemany(erase, ((erased,) for erased in batch.erased))
-        return records, private
+            connection.execute(_COUNT, (records, private, bool(found)))
 
-    def _pages(self, query: str, **arguments: str) -> Iterator[_Page]:
+    def _of_kind(self, kind: str, up_to: int) -> Iterator[Row]:
+        after = 0
+        while True:
+            bounds = {"kind": kind, "after": after, "base": up_to, "limit": PAGE_ROWS}
+            rows = self._query(_OF_KIND, bounds)
+            yield from rows
+            if len(rows) < PAGE_ROWS:
+                return
+            after = rows[-1][0]
+
+    def _pages(
+        self, query: str, *, after: int = 0, limit: int = PAGE_ROWS, **arguments: Any
+    ) -> Iterator[_Page]:
         """The answers to a query over positions, up to the newest. The last page has the tail.
 
         No transaction stays open from one page to the next, however slowly they are taken: it
         would keep the write-ahead log from being emptied.
         """
-        after = 0
         while True:
             with self._lock:
                 pending = self._pending.copy()
-            bounds = {"after": after, "base": pending.base, "limit": PAGE_ROWS}
+            bounds = {"after": after, "base": pending.base, "limit": limit}
             rows = self._query(query, {**bounds, **arguments})
-            last = len(rows) < PAGE_ROWS
+            last = len(rows) < limit
             tail = pending if last else Layer.after(pending.base)
             yield _Page(rows, frozenset(pending.erased), tail)
             if last:
                 return
             after = rows[-1][0]
 
-    def _query(self, query: str, arguments: Mapping[str, Any] | Sequence[bytes]) -> list[Row]:
-        with translated(self._path):
+    def _query(self, query: str, arguments: Mapping[str, Any] | Sequence[Any]) -> list[Row]:
+        with translated(self.path):
             reader = self._take_reader()
             try:
                 return reader.execute(query, arguments).fetchall()
@@ -259,28 +386,53 @@ class SqliteLog:
         """A connection for this thread alone, from those at rest or a new one."""
         with self._lock:
             if self._closed:
-                raise StorageError(f"{self._path} is closed: this spore is shutting down")
+                raise StorageError(f"{self.path} is closed: this spore is shutting down")
             if self._idle_readers:
                 return self._idle_readers.pop()
-        return open_reader(self._path)
+        return open_reader(self.path)
 
     def _give_back(self, reader: sqlite3.Connection) -> None:
         with self._lock:
-            if not self._closed:
+            if not self._closed and len(self._idle_readers) < IDLE_READERS_MAX:
                 self._idle_readers.append(reader)
                 return
         reader.close()
 
-    def _record(self, columns: Sequence[Any], erased: frozenset[bytes]) -> Record:
-        with translated(self._path):
+    def _record(self, row: Sequence[Any], erased: frozenset[bytes]) -> Iterator[Record]:
+        """The record of a row; none when the row is damaged."""
+        position, *columns = row
+        try:
             record = to_record(columns)
-        return record.without_body() if record.id in erased else record
+        except DamagedError as error:
+            self.note(position, private=False, problem=str(error))
+        else:
+            yield record.without_body() if record.id in erased else record
 
     def _memory(self, row: Row, erased: frozenset[bytes]) -> Memory | None:
-        _, memory_id, body, header, signature, packed, created_ms = row
+        *columns, created_ms = row
+        position, memory_id, header, _, _, body, _ = columns
         if body is None or memory_id in erased:
             return None
-        with translated(self._path):
-            if header is None:
-                return from_private(to_private((memory_id, created_ms, body)))
-            return from_record(to_record((memory_id, header, signature, body, packed)))
+        if header is not None:
+            return next(map(from_record, self._record(columns, erased)), None)
+        try:
+            return from_private(to_private((memory_id, created_ms, body)))
+        except DamagedError as error:
+            self.note(position, private=True, problem=str(error))
+            return None
+
+    def note(self, position: int, *, private: bool, problem: str) -> None:
+        """A row is not what was written: say so once, and have the next commit set it aside."""
+        with self._lock:
+            known = position in self._found
+        if known:
+            return
+        rows = self._query(*describe(position, private=private))
+        damage = Damage.of(rows[0], position, private=private, problem=problem) if rows else None
+        if damage is None:
+            return  # set aside by now: what was read is from before that
+        with self._lock:
+            if self._found.setdefault(position, damage) is not damage:
+                return
+            self._new_damage.append(damage)
+        _log.error("log_row_damaged", id=damage.id.hex(), kind=damage.kind, problem=problem)

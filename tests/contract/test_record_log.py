@@ -180,6 +180,30 @@ def test_memories_come_in_the_order_of_arrival_shared_and_private(log: RecordLog
     assert list(log.memories()) == expected
 
 
+@wherever_the_line_is
+def test_memories_past_a_position_come_in_pages_that_say_how_far_they_reach(
+    log: RecordLog, committed: int
+) -> None:
+    assert isinstance(log, MemoryLog | SqliteLog)
+    kinds = [TASK, MEMORY, MEMORY, TASK, MEMORY, TASK]
+    records = [record({"text": "x"}, kind=kind, seq=n) for n, kind in enumerate(kinds, start=1)]
+    fill(log, records, committed=committed)
+    own = private("own")
+    log.stage([], private=[own], erased=[records[2].id])
+    expected = [records[1].id, records[4].id, own.id]
+
+    for limit in (1, 2, 3, 9):
+        after, found = 0, list[bytes]()
+        while after < log.last_position:
+            page, reached = log.memories_after(after, limit=limit)
+            assert len(page) <= limit
+            assert reached > after
+            found += [each.id for each in page]
+            after = reached
+        assert found == expected
+        assert log.memories_after(after, limit=limit) == ([], after)
+
+
 def test_a_private_memory_is_never_a_record(log: RecordLog) -> None:
     own = private("nobody else's business")
     log.stage([], private=[own])
@@ -247,6 +271,13 @@ def test_a_record_that_comes_again_does_not_bring_its_body_back(
     log.stage([shared])
     log.commit()
     assert list(log.scan()) == [shared.without_body()]
+
+
+def test_a_log_that_nobody_damaged_says_so(log: RecordLog) -> None:
+    assert isinstance(log, MemoryLog | SqliteLog)
+    log.stage(memory_chain(3), private=[private("own")])
+    log.commit()
+    assert log.damaged == 0
 
 
 def test_an_unknown_memory_is_none(log: RecordLog) -> None:

@@ -23,17 +23,19 @@ from synapse.core.crdt.add_only_set import AddOnlySet
 from synapse.core.crdt.frontier import Frontier
 from synapse.core.crdt.observed_remove_set import ObservedRemoveSet
 from synapse.core.crdt.retractions import Retractions
-from synapse.core.crdt.trust_counts import TrustCounts
+from synapse.core.crdt.trust_counts import BUCKET_MS, Cell, Mark, TrustCounts
 
-WORDS = st.sampled_from(["ash", "birch", "cedar"])
+WORD_OF = ["ash", "birch", "cedar"]
+WORDS = st.sampled_from(WORD_OF)
 TAGS = st.integers(0, 5).map(str)
 TAGGED = st.lists(st.tuples(WORDS, TAGS), max_size=8)
-GRADES = st.lists(st.tuples(st.tuples(WORDS, TAGS), WORDS, st.booleans()), max_size=12)
+GRADES = st.lists(st.tuples(WORDS, st.integers(0, 30), st.none() | st.booleans()), max_size=12)
 TAKEN_BACK = st.lists(st.tuples(st.sampled_from([b"a", b"b"]), WORDS, TAGS), max_size=8)
 CLOCKS = st.dictionaries(WORDS, st.integers(0, 4), max_size=3)
 
 Tagged = list[tuple[str, str]]
-Grades = list[tuple[tuple[str, str], str, bool]]
+Grades = list[tuple[str, int, bool | None]]
+"""(observer, number of the grade, right or wrong; None takes it back)"""
 
 
 def add_only_set(tagged: Tagged) -> AddOnlySet:
@@ -67,10 +69,27 @@ def retractions(taken_back: list[tuple[bytes, str, str]]) -> Retractions:
     return made
 
 
+def mark(observer: str, number: int) -> Mark:
+    """The one grade of this number: what it says follows from who gave it and the number."""
+    return Mark(
+        tag=f"{observer} {number}",
+        observer=observer,
+        about=str(number % 4),
+        subjects=((WORD_OF[number % 3], observer), (WORD_OF[number % 2], "")),
+        kind=str(number % 2),
+        right=number % 5 > 1,
+        at_ms=number % 7 * BUCKET_MS // 3,
+    )
+
+
 def trust_counts(grades: Grades) -> TrustCounts:
     made = TrustCounts()
-    for key, observer, right in grades:
-        made.count(key, observer=observer, right=right)
+    for observer, number, right in grades:
+        one = mark(observer, number)
+        if right is None:
+            made.take_back(one.tag, observer=one.observer, about=one.about)
+        else:
+            made.add(one)
     return made
 
 
@@ -93,13 +112,32 @@ def merged(one: Any, other: Any) -> Any:
     return one.merge(other)
 
 
-def slots(counts: TrustCounts) -> dict[tuple[bool, tuple[str, str]], dict[str, int]]:
-    """Every slot of every counter, as the library sees it."""
+def counted(counts: TrustCounts) -> dict[tuple[Any, ...], tuple[int, int]]:
+    """Every cell of every count."""
     return {
-        (right, key): one.to_dict()["counts"]
-        for right, table in ((True, counts._right), (False, counts._wrong))
-        for key, one in table.items()
+        (*key, cell): (count.right, count.wrong)
+        for key in counts.graded()
+        for cell, count in counts.cells(key).items()
     }
+
+
+def plainly_counted(grades: Grades) -> dict[tuple[Any, ...], tuple[int, int]]:
+    """The same from plain sets: of each observer's grades of a position the last that stands."""
+    back = {(observer, number) for observer, number, right in grades if right is None}
+    given = {(observer, number) for observer, number, right in grades if right is not None} - back
+    last: dict[tuple[str, str], Mark] = {}
+    for observer, number in sorted(given):
+        one = mark(observer, number)
+        before = last.get((observer, one.about))
+        if before is None or (before.at_ms, before.tag) < (one.at_ms, one.tag):
+            last[observer, one.about] = one
+    cells: dict[tuple[Any, ...], tuple[int, int]] = {}
+    for one in last.values():
+        for subject, other in one.subjects:
+            at = (subject, one.kind, Cell(one.observer, other, one.at_ms // BUCKET_MS))
+            right, wrong = cells.get(at, (0, 0))
+            cells[at] = (right + one.right, wrong + (not one.right))
+    return cells
 
 
 def form(state: Any) -> Any:
@@ -110,7 +148,7 @@ def form(state: Any) -> Any:
         case ORSet() if not isinstance(state, AddOnlySet):
             return {element: set(tags) for element, tags in state.to_dict()["elements"].items()}
         case TrustCounts():
-            return slots(state)
+            return deepcopy(state.__dict__)
         case _:
             return state
 
@@ -128,7 +166,7 @@ LATTICES = {
     "AddOnlySet": Lattice(TAGGED.map(add_only_set), absorbed),
     "ObservedRemoveSet": Lattice(STEPS_ALONE.map(observed_remove_set), absorbed),
     "Retractions": Lattice(TAKEN_BACK.map(retractions), absorbed),
-    "TrustCounts": Lattice(GRADES.map(trust_counts), TrustCounts.merged),
+    "TrustCounts": Lattice(GRADES.map(trust_counts), absorbed),
     "the library's ORSet, add-only": Lattice(TAGGED.map(library_set), merged),
     "the library's VectorClock": Lattice(CLOCKS.map(VectorClock), merged),
     "the library's GCounter": Lattice(st.lists(WORDS, max_size=8).map(counter), merged),
@@ -164,8 +202,6 @@ def test_a_join_changes_neither_side_and_shares_nothing_with_them(
     joined = join(a, b)
     if hasattr(joined, "absorb"):
         joined.absorb(c)
-    if isinstance(joined, TrustCounts):
-        joined.count(("ash", "0"), observer="ash", right=True)
     assert (form(a), form(b)) == before
 
 
@@ -343,22 +379,22 @@ def test_whoever_holds_both_has_reached_at_least_what_either_had(
 
 
 @given(GRADES, GRADES)
-def test_trust_is_joined_slot_by_slot_as_the_librarys_counters_are(
+def test_trust_is_counted_as_if_all_grades_had_come_to_one_place(
     mine: Grades, theirs: Grades
 ) -> None:
-    ours, others = trust_counts(mine), trust_counts(theirs)
-    expected = {
-        at: GCounter.from_dict({"counts": slots(ours).get(at, {})})
-        .merge(GCounter.from_dict({"counts": slots(others).get(at, {})}))
-        .to_dict()["counts"]
-        for at in {*slots(ours), *slots(others)}
-    }
-    joined = ours.merged(others)
-    assert slots(joined) == expected
-    assert joined.graded() == sorted({key for _, key in expected})
-    for key in joined.graded():
-        right, wrong = (sum(expected.get((side, key), {}).values()) for side in (True, False))
-        assert joined.totals(key) == (right, wrong)
+    joined = absorbed(trust_counts(mine), trust_counts(theirs))
+    assert joined == trust_counts([*mine, *theirs]) == trust_counts([*theirs, *mine])
+    assert counted(joined) == plainly_counted([*mine, *theirs])
+    assert joined.graded() == sorted({(subject, kind) for subject, kind, _ in counted(joined)})
+    assert len(joined) == len({(one.observer, one.about) for one in joined.standing()})
+
+
+@given(st.data(), GRADES)
+def test_the_order_of_grades_and_their_retractions_means_nothing(
+    data: st.DataObject, grades: Grades
+) -> None:
+    shuffled = trust_counts(data.draw(st.permutations(grades)))
+    assert form(shuffled) == form(trust_counts(grades))
 
 
 # The dependency

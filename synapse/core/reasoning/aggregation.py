@@ -6,10 +6,10 @@
     P(k)   = exp(S_k / T) / (exp(N / T) + sum_j exp(S_j / T))        N is "none of these"
 
 Scores are in nats. A family votes once, however many spores serve it. Families err together, so
-each further supporter adds less; T is for what is not known of that, so a check, whose rates are
-known, counts in full whatever T is; m_uf = min(1, w_u / w_f) keeps a voice that is worth little from
-taking more away than it brings. This module knows no grades: `Judgement` says what they came to.
-Sources and measurements: `docs/evidence.md`.
+each further supporter adds less; m_uf = min(1, w_u / w_f) keeps a voice that is worth little from
+taking away much more than it brings. T stands for what is not known of that, so a check, whose
+rates are known, counts in full whatever T is. This module knows no grades: `Judgement` says what
+they came to. Sources and measurements: `docs/evidence.md`.
 """
 
 from __future__ import annotations
@@ -409,7 +409,7 @@ def _evidence(checks: Sequence[Check], mechanisms: Mechanisms) -> float:
 def _passed(checks: Sequence[Check]) -> bool | None:
     """What the checks of one answer come to together; None when they say nothing."""
     total = sum(check.evidence for check in checks)
-    return total > 0 if total else None
+    return total > 0 if abs(total) > 1e-9 else None
 
 
 def _rate(value: float) -> float:

@@ -18,11 +18,10 @@ from synapse.core.effects import Effect, Publish, Quote, SetTimer
 from synapse.core.events import ModelFailed, ModelReplied
 from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Draft
-from synapse.core.reasoning import concluding, drafts, prompts
+from synapse.core.reasoning import concluding, drafts, prompts, writing
 from synapse.core.reasoning.aggregation import Judgement, Verdict
 from synapse.core.reasoning.asking import Asking
 from synapse.core.reasoning.ballot import Ballot, Checker, kind_of
-from synapse.core.reasoning.canonical import grouped
 from synapse.core.reasoning.drafts import Share
 from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.mechanisms import Quantum
@@ -160,7 +159,8 @@ class Deliberations:
         call = session.pending.pop(event.call_id)
         self.asking.replied(call, event, now_ms=now_ms)
         if call.purpose is Purpose.SYNTHESIS:
-            return self._written_out(session, event.text, now_ms=now_ms)
+            session.prose = writing.accepted(session, event.text)
+            return self._advance(session, now_ms=now_ms)
         reply = prompts.read(event.text, session.quotes, session.shown)
         if reply is None or not self.share(reply.answer, bytes_max=ANSWER_BYTES_MAX).strip():
             failure = ModelFailed(event.call_id, "bad_reply", MEND)
@@ -391,7 +391,12 @@ class Deliberations:
     ) -> list[Item]:
         """Write down what the task came to, after a model has written it out if that is wanted."""
         collapsed = verdict if move is Move.COLLAPSE else None
-        if collapsed is not None and self._worth_writing_out(session, ballot, collapsed, now_ms):
+        wanted = self._synthesis and bool(self._routing.families())
+        if (
+            collapsed is not None
+            and wanted
+            and writing.worth_it(session, ballot, collapsed, now_ms)
+        ):
             items = self._write_out(session, ballot, collapsed, now_ms=now_ms)
             if items:
                 return items
@@ -417,20 +422,6 @@ class Deliberations:
         )
         return [*found, outcome, *graded]
 
-    def _worth_writing_out(
-        self, session: Session, ballot: Ballot, verdict: Verdict, now_ms: int
-    ) -> bool:
-        """Where answers are prose, several families' claims are worth bringing together."""
-        return (
-            self._synthesis
-            and not session.written_out
-            and verdict.families > 1
-            and ballot.kind in (Kind.FREE, Kind.PLAN)
-            and bool(self._routing.families())
-            and session.budget_left > 0
-            and now_ms < session.deadline_ms
-        )
-
     def _write_out(
         self, session: Session, ballot: Ballot, verdict: Verdict, *, now_ms: int
     ) -> list[Item]:
@@ -444,17 +435,6 @@ class Deliberations:
         family = self._best_other(ballot, verdict, now_ms=now_ms)
         asked = self.asking.ask(session, family, Purpose.SYNTHESIS, now_ms=now_ms)
         return [*asked, *_look_later(session, now_ms)] if asked else []
-
-    def _written_out(self, session: Session, text: str, *, now_ms: int) -> list[Item]:
-        """Take the prose, if it still says what was decided."""
-        written = prompts.read_synthesis(text)
-        if written is not None:
-            answer, prose = written
-            wish = session.task.wish
-            kind = kind_of(session.task, (session.decided[0],))
-            same = grouped([session.decided[0], answer], kind, wish.choices).groups == (0, 0)
-            session.prose = prose if same else None
-        return self._advance(session, now_ms=now_ms)
 
 
 def _look_later(session: Session, now_ms: int) -> list[Item]:

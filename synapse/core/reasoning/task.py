@@ -187,7 +187,7 @@ class Task:
     commitments: list[Commitment] = field(default_factory=list)
     abstentions: list[Abstention] = field(default_factory=list)
     verdicts: list[CheckVerdict] = field(default_factory=list)
-    findings: list[bytes] = field(default_factory=list)  # memories made of its answers
+    findings: dict[bytes, bytes] = field(default_factory=dict)  # memories of it: whose each is
     lease: Lease | None = None
     outcome: Outcome | None = None
 

@@ -77,8 +77,8 @@ class TaskBook:
         if not record.header.refs:
             return None
         task = self._tasks.get(record.header.refs[0])
-        if record.kind == MEMORY and task is not None and record.id not in task.findings:
-            task.findings.append(record.id)
+        if record.kind == MEMORY and task is not None and len(task.findings) < NOTES_MAX:
+            task.findings[record.id] = record.header.operator
         if record.kind not in ABOUT_A_TASK:
             return None
         if task is None:
@@ -90,7 +90,7 @@ class TaskBook:
         """Show no longer what its operator took back."""
         if record.kind == TASK:
             self._tasks.pop(record.id, None)
-        if record.kind not in ABOUT_A_TASK or not record.header.refs:
+        if not record.header.refs:
             return
         task_id = record.header.refs[0]
         waiting = self._orphans.get(task_id, [])
@@ -100,6 +100,7 @@ class TaskBook:
         task = self._tasks.get(task_id)
         if task is None:
             return
+        task.findings.pop(record.id, None)
         task.positions = [one for one in task.positions if one.id != record.id]
         task.verdicts = [one for one in task.verdicts if one.id != record.id]
         if task.outcome is not None and task.outcome.id == record.id:

@@ -95,7 +95,7 @@ def test_when_nobody_is_known_everyone_is_asked_at_once() -> None:
 
 def test_a_budget_of_calls_is_kept() -> None:
     table = Table(POLAR, SOLAR, LUNAR)
-    task_id = ask(table, budget=2)
+    task_id = ask(table, "Guess", budget=2)
     assert len(table.calls) == 2
     table.reply("polar", "1")
     table.reply("solar", "2")

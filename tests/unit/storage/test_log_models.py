@@ -19,6 +19,7 @@ from synapse.core.memory.memory import PrivateMemory
 from synapse.core.memory.record import MEMORY, TASK, Record
 from synapse.ports import RecordLog
 from synapse.storage import sqlite_log
+from synapse.storage.damage import Damage
 from synapse.storage.layer import Batch
 from synapse.storage.memory_log import MemoryLog
 from synapse.storage.sqlite_log import SqliteLog
@@ -58,11 +59,10 @@ class WatchedLog(SqliteLog):
     before_write: Callable[[], None] = staticmethod(nothing)
     after_write: Callable[[], None] = staticmethod(nothing)
 
-    def _write(self, batches: Sequence[Batch]) -> tuple[int, int]:
+    def _write(self, batches: Sequence[Batch], found: Sequence[Damage]) -> None:
         self.before_write()
-        new = super()._write(batches)
+        super()._write(batches, found)
         self.after_write()
-        return new
 
 
 class Logs(RuleBasedStateMachine):
