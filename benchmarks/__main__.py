@@ -1,4 +1,4 @@
-"""Measure this machine: python -m benchmarks [answers|retrieval|quality|spore|chain|overhead|store] …
+"""Measure this machine: python -m benchmarks NAME …, with a name of `PROGRAMS`.
 
 `synapse bench` runs the same programs. Prints one JSON object a figure. `make bench` runs those
 that measure speed with sizes that take about two minutes, and installs nothing: `chain` beside its

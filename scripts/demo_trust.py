@@ -29,13 +29,15 @@ from rich.table import Table
 from benchmarks.answers.items import Item, stories
 from benchmarks.scripted_server import Answer, scripted_server, skilled
 from benchmarks.svg import Curve, Picture, plot
+from synapse.core.errors import SynapseError
 from synapse.core.reasoning.canonical import grouped
 from tests.e2e.processes import Process, eventually, spores
 
 SKILLS: Final[Mapping[str, float]] = {"amber": 0.9, "cobalt": 0.6, "jade": 0.35}
 ASKED: Final = "jade"  # the family of the spore that is asked: the weakest, so that it needs help
 TONES: Final = {"amber": "a", "cobalt": "b", "jade": "c"}
-PICTURE: Final = Path("trust.svg")
+ROOT: Final = Path(__file__).resolve().parents[1]
+PICTURE: Final = ROOT / "data" / "trust.svg"  # of the folder for what is made here
 ANSWER_MS: Final = 20_000
 HEARD_S: Final = 5.0  # an answer may be found before the last spore has spoken
 SHOWN_FROM: Final = 5  # answers; a share of fewer says nothing
@@ -90,14 +92,19 @@ def main() -> None:
     out.print(f"Three spores start; their scripted models are right: {skills}.")
     out.print("The spores are not told. The one with jade is asked, and graded after each answer.")
     folder = Path(tempfile.mkdtemp(prefix="synapse-trust-"))
-    with Live(console=out, refresh_per_second=8) as live:
-        course = run(
-            chosen.questions,
-            folder,
-            seed=chosen.seed,
-            watch=lambda course: live.update(shown(course, chosen.questions)),
-        )
+    try:
+        with Live(console=out, refresh_per_second=8) as live:
+            course = run(
+                chosen.questions,
+                folder,
+                seed=chosen.seed,
+                watch=lambda course: live.update(shown(course, chosen.questions)),
+            )
+    except (AssertionError, SynapseError) as error:  # a spore did not do what it must
+        raise SystemExit(f"the demo failed: {error}") from None
+    out.print()
     shutil.rmtree(folder)
+    chosen.picture.parent.mkdir(parents=True, exist_ok=True)
     chosen.picture.write_text(picture(course), "utf-8")
     for line in conclusions(course):
         out.print(line)

@@ -221,7 +221,7 @@ class RecordLog(Protocol):
 class Index(Protocol):
     """Full-text search over memories. Derived from the log, and rebuilt from it when in doubt.
 
-    One thread may add or maintain, and any remove or verify, while others search.
+    One thread may add and one maintain, and any remove or verify, while others search.
     """
 
     def add(

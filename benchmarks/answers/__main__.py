@@ -35,10 +35,9 @@ CASSETTE: Final = Path("live-cassette.jsonl")
 
 def main(arguments: Sequence[str]) -> None:
     """Print every figure of a layer."""
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     chosen = _parsed(arguments)
-    figures = _measured(chosen)
     try:
+        figures = _measured(chosen)
         if chosen.json:
             for figure in figures:
                 print(json.dumps(figure), flush=True)
@@ -139,6 +138,7 @@ def _live(chosen: argparse.Namespace) -> Figures:
         raise live.LiveError(
             f"the live layer needs {' and '.join(f'--{name}' for name in missing)}"
         )
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     key = os.environ.get(chosen.key_env)
     plan = live.Plan(
         endpoint=chosen.endpoint,

@@ -425,14 +425,14 @@ async def collect(plan: Plan, progress: Progress = lambda done, sent: None) -> S
                 if not await stream.next(item):
                     break
                 progress(len(stream.done), metered.sent)
-                if _settled(stream):
+                if settled(stream):
                     break
             return stream
     finally:
         await gate.close()
 
 
-def _settled(stream: Stream) -> bool:
+def settled(stream: Stream) -> bool:
     """Whether the interval of the main comparison holds neither +1 nor -1 point.
 
     Looking often makes the interval a little too sure of itself; a figure says how often one

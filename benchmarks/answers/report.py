@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import re
@@ -209,14 +210,18 @@ def picture(layer: str, figures: Sequence[Mapping[str, Any]]) -> str:
         and " - " in one["figure"]
         and "any member" not in one["figure"]  # a bound, not a rule
     ]
-    edge = max([1.0, *(abs(end) for one in shown for end in (one["low"], one["high"]))])
+    widest = max([1.0, *(abs(end) for one in shown for end in (one["low"], one["high"]))])
+    apart = next(one for one in (0.5, 1, 2, 5, 10, 20, 50) if 3 * one >= widest)
+    edge = apart * math.ceil(widest / apart)
     height = 60 + 22 * len(shown)
     drawn = Picture(900, height, f"Differences in points, with 95 % intervals, of the {layer}")
     across = Scale(-edge, edge, 520, 880)
     drawn.text(20, 28, f"{layer}: difference in points, 95 % interval", size=15)
-    for tick in (-edge, -edge / 2, 0.0, edge / 2, edge):
-        drawn.line(across(tick), 44, across(tick), height - 8, of="axis" if not tick else "grid")
-        drawn.text(across(tick), 40, f"{tick:+.1f}", of="quiet", anchor="middle", size=11)
+    for number in range(round(-edge / apart), round(edge / apart) + 1):
+        at = across(number * apart)
+        drawn.line(at, 46, at, height - 8, of="grid" if number else "axis")
+        said = f"{number * apart:+g}" if number else "0"
+        drawn.text(at, 40, said, of="quiet", anchor="middle", size=11)
     for number, one in enumerate(shown):
         at = 64 + 22 * number
         tone = "a" if one["low"] > 0 else ("c" if one["high"] < 0 else "d")

@@ -126,7 +126,7 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         settings=settings,
         identity=identity,
         driver=driver,
-        operations=Operations(driver, wall=wall),
+        operations=_operations(driver, wall, models),
         gossip=Gossip(driver, identity),
         wall=wall,
         key=key,
@@ -154,6 +154,20 @@ def _node_settings(settings: Settings, models: Models) -> NodeSettings:
         synthesis=settings.synthesis,
         idle=IdleSettings(settings.idle_calls_per_day, spared=(cortex.TARGET,)),
     )
+
+
+def _operations(driver: Driver, wall: Wall, models: Models) -> Operations:
+    def trusted(family: str) -> float:
+        view = operations.trust().get(family)
+        return view.overall if view is not None else 0.0
+
+    operations = Operations(
+        driver,
+        wall=wall,
+        model_notes=models.notes,
+        cortex=lambda: cortex.status(models.cortex, trusted),
+    )
+    return operations
 
 
 def _quantum(settings: Settings) -> Quantum:

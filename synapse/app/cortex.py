@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ from synapse.providers.free_memory import free_memory_bytes
 from synapse.providers.llama_engine import installed
 from synapse.providers.local_llama import CALLS_MAX, LocalLlama, LocalLlamaStatus
 from synapse.providers.model_files import Source
+from synapse.replies import CortexStatus
 
-__all__ = ["Report", "Source", "local_model", "report", "source"]
+__all__ = ["Report", "Source", "local_model", "report", "source", "status"]
 
 TARGET: Final = "cortex"
 FOLDER: Final = "models"  # in the data folder
@@ -70,4 +72,33 @@ def report(settings: Settings) -> Report:
         memory_needed_bytes=provider.memory_needed_bytes if provider else None,
         memory_free_bytes=free_memory_bytes(),
         files=tuple(sorted(folder.glob("*.gguf"))) if folder.is_dir() else (),
+    )
+
+
+def status(provider: LocalLlama | None, trust: Callable[[str], float]) -> CortexStatus:
+    """The local model, for the faces; `trust` is the chance that a family's answer is right."""
+    if provider is None:
+        return CortexStatus()
+    told = provider.status()
+    tokens = told.tokens_in + told.tokens_out
+    return CortexStatus(
+        enabled=True,
+        loaded=told.loaded,
+        load_error=told.load_error,
+        file=Path(told.file).name,
+        family=told.family or "",
+        size_bytes=told.size_bytes or 0,
+        sha256=told.sha256,
+        load_seconds=told.load_seconds or 0.0,
+        waiting=told.waiting,
+        replies=told.replies,
+        tokens_in=told.tokens_in,
+        tokens_out=told.tokens_out,
+        seconds=told.seconds,
+        tokens_per_second=told.tokens_per_second or 0.0,
+        total_calls=told.calls,
+        total_tokens=tokens,
+        trust_score=trust(told.family or ""),
+        accuracy=trust(told.family or ""),
+        tokens_per_call=tokens / told.calls if told.calls else 0.0,
     )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import typer
 from rich.markup import escape
 
-from synapse.cli import asking, bench, cortex, running, store
+from synapse.cli import asking, bench, cortex, running, store, trust
 from synapse.cli.parts import err
 from synapse.core.errors import SynapseError
 
@@ -22,7 +22,7 @@ cli = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _module in (running, asking, store, cortex, bench):
+for _module in (running, asking, trust, store, cortex, bench):
     _module.register(cli)
 
 

@@ -26,11 +26,25 @@ def ask(
     url: Url = DEFAULT_URL,
     key: Key = None,
     wait_s: Annotated[float, typer.Option(help="Seconds to wait for the answer.")] = 60.0,
+    kind: Annotated[str | None, typer.Option(help="number, choice, set, code, plan, free")] = None,
+    choice: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
+    budget: Annotated[int | None, typer.Option(help="Model calls at most.")] = None,
+    deadline_s: Annotated[float | None, typer.Option(help="Seconds for the answer.")] = None,
+    private: Annotated[bool, typer.Option(help="Answered by this spore alone; not kept.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask the swarm a question, and wait for the answer."""
     with client(url, key) as spore:
-        task_id = spore.post("/api/task", {"task": question})["task_id"]
+        wanted = {
+            "task": question,
+            "kind": kind,
+            "choices": choice,
+            "budget": budget,
+            "deadline_ms": int(deadline_s * 1_000) if deadline_s is not None else None,
+            "privacy": "private" if private else None,
+        }
+        body = {name: value for name, value in wanted.items() if value is not None}
+        task_id = spore.post("/api/task", body)["task_id"]
         with err.status("asking…"):
             task = spore.get(f"/api/task/{task_id}", wait_ms=int(wait_s * 1_000))
     if as_json:
@@ -149,10 +163,14 @@ def _print_task(task: dict[str, Any]) -> None:
         for target, reason in task["reasons"].items():
             err.print(f"  {escape(target)}: {escape(reason)}")
         return
-    out.print(escape(task["final_answer"]), highlight=False)
+    out.print(escape(task["prose"] or task["final_answer"]), highlight=False)
     for number, cited in enumerate(task["citations"], start=1):
         text = " ".join(cited["text"].split())
         short = text if len(text) <= 160 else text[:159] + "…"
         out.print(f"[dim]  {number}. {escape(cited['author_name'])}: {escape(short)}[/dim]")
     models = ", ".join(task["models"]) or "none: an extract from memory"
-    out.print(f"[dim]  models: {escape(models)} · stopped: {task['stop_reason']}[/dim]")
+    sure = f" · {task['posterior']:.0%} sure" if task["posterior"] is not None else ""
+    checked = " · checked" if task["checked"] else ""
+    out.print(
+        f"[dim]  models: {escape(models)} · stopped: {task['stop_reason']}{sure}{checked}[/dim]"
+    )

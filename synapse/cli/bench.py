@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
         help="Measure answers, retrieval and this machine. Needs a checkout of the source.",
         no_args_is_help=True,
     )
-    for command in (answers, retrieval, quality, spore, chain, overhead):
+    for command in (answers, retrieval, quality, spore, store, chain, overhead):
         group.command(**AS_TYPED)(command)
     app.add_typer(group, name="bench")
 
@@ -49,6 +49,11 @@ def quality(context: typer.Context) -> None:
 def spore(context: typer.Context) -> None:
     """How quick a whole spore is: --memories 100000."""
     _run("spore", context)
+
+
+def store(context: typer.Context) -> None:
+    """How fast the store fills and starts, and what a memory costs: --records 100000."""
+    _run("store", context)
 
 
 def chain(context: typer.Context) -> None:

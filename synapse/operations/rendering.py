@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from synapse.core.membership.peer_table import Peer, Seed
 from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Record
+from synapse.core.reasoning.ballot import kind_of, latest
 from synapse.core.reasoning.canonical import grouped
-from synapse.core.reasoning.model_routing import EXTRACTIVE, Target, TargetState
+from synapse.core.reasoning.model_routing import EXTRACTIVE, TargetState
 from synapse.core.reasoning.session import Waiting
-from synapse.core.reasoning.task import Position, Task
+from synapse.core.reasoning.task import CheckVerdict, Position, Task
+from synapse.core.trust.evidence import Grade
 from synapse.replies import (
+    AbstentionView,
     Citation,
+    ClaimView,
+    CreditView,
     DeltaView,
     DissentView,
+    GradeView,
+    HypothesisView,
     MemoryView,
     PeerView,
+    QuotaView,
     RecallResult,
     RecordView,
     SeedView,
@@ -24,7 +33,10 @@ from synapse.replies import (
     TaskStatus,
     TaskSummary,
     TaskView,
+    VerdictView,
 )
+
+GRADES_SHOWN: Final = 100  # of one task; more say the same
 
 NameOf = Callable[[str], str]
 """A spore's own name for itself, by its public key in hexadecimal."""
@@ -108,12 +120,14 @@ def task_view(
     task: Task,
     waiting: Waiting | None,
     cited: Sequence[Memory],
+    grades: Sequence[Grade],
     *,
     own_key: bytes,
     name_of: NameOf,
 ) -> TaskView:
     """A task with everything known about it."""
     outcome = task.outcome
+    weighed = outcome is not None and outcome.support is not None
     reasoned = [one for one in task.positions if one.family != EXTRACTIVE]
     return TaskView(
         task_id=task.id.hex(),
@@ -139,7 +153,31 @@ def task_view(
         agreement_history=agreement_history(task.positions),
         retry_at_ms=waiting.retry_at_ms if waiting is not None else None,
         reasons=dict(waiting.reasons) if waiting is not None else {},
+        privacy="private" if task.wish.private else "shared",
+        kind=kind_of_task(task),
+        choices=list(task.wish.choices),
+        prose=outcome.prose if outcome is not None else None,
+        checked=outcome.checked if outcome is not None else False,
+        agreement=outcome.agreement if outcome and weighed else None,
+        independence=outcome.independence if outcome and weighed else None,
+        uncertainty_bits=outcome.uncertainty_bits if outcome and weighed else None,
+        calls=outcome.calls if outcome is not None else 0,
+        answered_by=outcome.author.hex() if outcome is not None and outcome.term else None,
+        credit=_credit(task, name_of),
+        verdicts=[_verdict(one, name_of) for one in task.verdicts],
+        abstentions=[
+            AbstentionView(
+                spore=one.author.hex(), spore_name=name_of(one.author.hex()), reason=one.reason
+            )
+            for one in task.abstentions
+        ],
+        grades=[_grade(one, own_key) for one in grades[:GRADES_SHOWN]],
     )
+
+
+def kind_of_task(task: Task) -> str:
+    """The form of a task's answer: as it was asked for, else as the answers are."""
+    return kind_of(task, [one.answer for one in latest(task.positions)]).value
 
 
 def task_summary(task: Task, waiting: Waiting | None, *, own_key: bytes) -> TaskSummary:
@@ -211,17 +249,32 @@ def seed_view(seed: Seed) -> SeedView:
     )
 
 
-def target_view(target: Target, state: TargetState, *, now_ms: int) -> TargetView:
+def target_view(state: TargetState, note: str | None) -> TargetView:
     """One model that may be asked."""
-    resting = state.until_ms > now_ms
     return TargetView(
-        name=target.name,
-        family=target.family,
-        state="resting" if resting else "ready",
-        reason=state.reason if resting else "",
-        until_ms=state.until_ms if resting else 0,
+        name=state.name,
+        family=state.family,
+        state=state.state,
+        reason=state.reason,
+        until_ms=state.until_ms,
         calls=state.calls,
         replies=state.replies,
+        failures=dict(state.failures),
+        success=state.success,
+        latency_ms=state.latency_ms,
+        tokens_in=state.tokens_in,
+        tokens_out=state.tokens_out,
+        in_flight=state.in_flight,
+        quota=[
+            QuotaView(
+                unit=one.unit,
+                window_ms=one.window_ms,
+                limit=one.limit,
+                left=one.left,
+            )
+            for one in state.buckets
+        ],
+        note=note,
     )
 
 
@@ -248,4 +301,55 @@ def _delta(position: Position) -> DeltaView:
         confidence=position.confidence,
         cites=[cite.hex() for cite in position.cites],
         timestamp=position.created_ms / 1_000,
+        hypotheses=[
+            HypothesisView(answer=answer, share=share) for answer, share in position.hypotheses
+        ],
+        statements=[
+            ClaimView(text=claim.text, cites=[cite.hex() for cite in claim.cites])
+            for claim in position.claims
+        ],
+        refutes=[one.hex() for one in position.refutes],
+        challenge=position.challenge,
+    )
+
+
+def _credit(task: Task, name_of: NameOf) -> list[CreditView]:
+    rows = []
+    for position_id, share in task.outcome.credit if task.outcome is not None else ():
+        position = task.position(position_id)
+        if position is not None:
+            author = position.author.hex()
+            rows.append(
+                CreditView(
+                    position=position_id.hex(),
+                    spore=author,
+                    spore_name=name_of(author),
+                    family=position.family,
+                    share=share,
+                )
+            )
+    return rows
+
+
+def _verdict(verdict: CheckVerdict, name_of: NameOf) -> VerdictView:
+    author = verdict.author.hex()
+    return VerdictView(
+        position=verdict.position.hex(),
+        tool=verdict.tool,
+        passed=verdict.passed,
+        evidence=verdict.evidence,
+        author=author,
+        author_name=name_of(author),
+    )
+
+
+def _grade(grade: Grade, own_key: bytes) -> GradeView:
+    return GradeView(
+        id=grade.id.hex(),
+        position=grade.position.hex(),
+        family=grade.family,
+        right=grade.right,
+        source=grade.source,
+        observer=grade.observer.hex(),
+        own=grade.observer == own_key,
     )

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 from synapse import __version__
 from synapse.core.memory.record import MEMORY
 from synapse.core.reasoning.session import CHALLENGE_ABOVE, CYCLES_MAX
 from synapse.core.reasoning.task import HYPOTHESES_MAX
 from synapse.driver.driver import Driver
 from synapse.operations import rendering
-from synapse.replies import Health, IndexHealth, Off, Providers, VectorClockView
+from synapse.replies import (
+    AttemptView,
+    BandView,
+    CognitionView,
+    Health,
+    IndexHealth,
+    Providers,
+    VectorClockView,
+)
+
+ATTEMPTS_SHOWN: Final = 50
 
 
 def health(driver: Driver, *, started_ms: int) -> Health:
@@ -55,27 +68,77 @@ def health(driver: Driver, *, started_ms: int) -> Health:
         last_provider=last[0],
         last_model=last[1],
         last_tier="",
-        sce=Off(reason="idle cognition is not built yet"),
+        sce=cognition(driver),
         quantum=quantum(driver),
     )
 
 
-def providers(driver: Driver) -> Providers:
-    """Every model this spore may ask."""
-    now_ms = driver.clock()
+def providers(driver: Driver, notes: Mapping[str, str]) -> Providers:
+    """Every model this spore may ask; `notes` are what its start found, by target."""
     routing = driver.node.thinking.routing
     note = (
-        "asked in this order; one that fails rests, and the next is asked"
+        "the best that is ready is asked; one that fails rests, and the next is asked"
         if routing.families()
-        else "no model is configured: answers are extracts from memory. Set LLM_ENDPOINT, or "
-        "a provider's key, to reason with models"
+        else "no model is configured: exact tools compute what they understand, and memory is "
+        "quoted. Set LLM_ENDPOINT, or a provider's key, to reason with models"
     )
+    recent = driver.attempts.recent(ATTEMPTS_SHOWN) if driver.attempts is not None else []
     return Providers(
         targets=[
-            rendering.target_view(target, routing.state(target), now_ms=now_ms)
-            for target in routing.targets
+            rendering.target_view(state, notes.get(state.name))
+            for state in routing.view(driver.clock())
+        ],
+        attempts=[
+            AttemptView(
+                at_ms=one.at_ms,
+                target=one.target,
+                outcome=one.outcome,
+                took_ms=one.took_ms,
+                purpose=one.purpose,
+                task=one.task,
+                cycle=one.cycle,
+                model=one.model,
+                family=one.family,
+                tokens_in=one.tokens_in,
+                tokens_out=one.tokens_out,
+                cost_usd=one.cost_usd,
+            )
+            for one in recent
         ],
         note=note,
+    )
+
+
+def cognition(driver: Driver) -> CognitionView:
+    """What idle work did, and what it cost."""
+    told = driver.node.thinking.idle.snapshot(driver.clock())
+    return CognitionView(
+        enabled=told.state != "off",
+        state=told.state,
+        reason=told.reason,
+        calls_per_day=told.calls_per_day,
+        calls_last_day=told.calls_last_day,
+        memories_known=told.memories_known,
+        thoughts=told.thoughts,
+        bands=[
+            BandView(
+                band=one.band,
+                work=one.work,
+                interval_ms=one.interval_ms,
+                runs=one.runs,
+                calls=one.calls,
+                failed=one.failed,
+                tokens_in=one.tokens_in,
+                tokens_out=one.tokens_out,
+                looked=one.looked,
+                found=one.found,
+                skipped=dict(one.skipped),
+                last_reason=one.last_reason,
+                last_run_ms=one.last_run_ms,
+                next_run_ms=one.next_run_ms,
+            )
+            for one in told.bands
+        ],
     )
 
 

@@ -5,13 +5,26 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
+from synapse.core.errors import NotFound
 from synapse.core.membership.failure_detector import State
 from synapse.core.memory.record import VERSION
 from synapse.core.messages import PROTOCOL
 from synapse.core.trust import weights
+from synapse.core.trust.evidence import FAMILY, OPERATOR
 from synapse.driver.driver import Driver
 from synapse.operations import rendering
-from synapse.replies import FederationNode, FederationNodes, FederationStatus, TrustView
+from synapse.replies import (
+    FederationNode,
+    FederationNodes,
+    FederationStatus,
+    PortionView,
+    TrustDetail,
+    TrustGrade,
+    TrustOnKind,
+    TrustView,
+)
+
+GRADES_SHOWN: Final = 200  # of one subject; a page that people read
 
 SWARM_DNA: Final = {
     "protocol_version": f"{PROTOCOL}.0.0",
@@ -67,25 +80,106 @@ def nodes(driver: Driver) -> FederationNodes:
 
 
 def trust(driver: Driver) -> dict[str, TrustView]:
-    """What grades say of each model family; families that nobody graded stand at the prior."""
-    counts = driver.node.ledger.evidence.counts
-    families = {family for family, _ in counts.graded()} | set(
-        driver.node.thinking.routing.families()
-    )
+    """What grades say of each model family; families that nobody graded stand at the prior.
+
+    Operators that were graded come after, as `operator:` and their key.
+    """
+    evidence = driver.node.ledger.evidence
+    families = set(evidence.families()) | set(driver.node.thinking.routing.families())
     for peer in driver.node.peers:
         families.update(peer.said.families)
-    views = {}
-    for family in sorted(families):
-        right, wrong = counts.totals((family, "text"))
-        views[family] = TrustView(
-            overall=weights.probability(right, wrong),
-            right=right,
-            wrong=wrong,
-            weight=weights.weight(right, wrong),
-            why=f"{right + wrong} grades; without any a family stands at "
-            f"{weights.probability(0, 0):.2f}",
+    operators = {one for one, _ in evidence.graded() if one.startswith(OPERATOR)}
+    views = {family: _trust_view(driver, FAMILY + family) for family in sorted(families)}
+    return views | {one: _trust_view(driver, one) for one in sorted(operators)}
+
+
+def trust_detail(driver: Driver, subject: str, kind: str | None) -> TrustDetail:
+    """One subject ("qwen", "family:qwen" or "operator:<key>"), down to the grades.
+
+    Raises NotFound when nobody graded it.
+    """
+    about = subject if subject.startswith((FAMILY, OPERATOR)) else FAMILY + subject
+    name = about.partition(":")[2]
+    key = "family" if about.startswith(FAMILY) else "operator"
+    found = [
+        one
+        for one in driver.node.ledger.evidence.grades()
+        if name == (one.family if key == "family" else one.operator.hex())
+        and kind in (None, one.task_kind)
+    ]
+    if not found:
+        raise NotFound(f"no grade is about {subject}")
+    found.sort(key=lambda one: (-one.at_ms, one.id))
+    return TrustDetail(
+        subject=about,
+        kinds=[one for one in _kinds(driver, about) if kind in (None, one.kind)],
+        grades=[
+            TrustGrade(
+                id=one.id.hex(),
+                task=one.task.hex(),
+                position=one.position.hex(),
+                family=one.family,
+                operator=one.operator.hex(),
+                kind=one.task_kind,
+                right=one.right,
+                source=one.source,
+                observer=one.observer.hex(),
+                own=one.observer == driver.node.key,
+                at_ms=one.at_ms,
+            )
+            for one in found[:GRADES_SHOWN]
+        ],
+    )
+
+
+def _trust_view(driver: Driver, subject: str) -> TrustView:
+    kinds = _kinds(driver, subject)
+    cells = [
+        count
+        for graded, kind in driver.node.ledger.evidence.graded()
+        if graded == subject
+        for count in driver.node.ledger.evidence.cells(subject, kind).values()
+    ]
+    right, wrong = sum(one.right for one in cells), sum(one.wrong for one in cells)
+    most = max(kinds, key=lambda one: (one.right + one.wrong, one.kind), default=None)
+    prior = weights.probability(0, 0)
+    return TrustView(
+        overall=most.probability if most is not None else prior,
+        right=right,
+        wrong=wrong,
+        weight=most.weight if most is not None else weights.weight(0, 0),
+        why=f"{right + wrong} grades; "
+        + (f"shown for {most.kind}, of which most are" if most is not None else "at the prior")
+        + f"; without any a family stands at {prior:.2f}",
+        kinds=kinds,
+    )
+
+
+def _kinds(driver: Driver, subject: str) -> list[TrustOnKind]:
+    ledger, now_ms = driver.node.ledger, driver.clock()
+    graded = sorted(kind for one, kind in ledger.evidence.graded() if one == subject)
+    rows = []
+    for kind in graded:
+        told = ledger.beliefs.explain(subject, kind, now_ms=now_ms)
+        rows.append(
+            TrustOnKind(
+                kind=kind,
+                probability=told.probability,
+                weight=told.weight,
+                right=told.right,
+                wrong=told.wrong,
+                right_elsewhere=told.right_elsewhere,
+                wrong_elsewhere=told.wrong_elsewhere,
+                portions=[
+                    PortionView(
+                        origin=one.origin, right=one.right, wrong=one.wrong, factor=one.factor
+                    )
+                    for one in told.portions
+                ],
+                grades=[grade.hex() for grade in told.grades],
+            )
         )
-    return views
+    return rows
 
 
 def _dna_hash() -> str:

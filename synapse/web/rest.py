@@ -12,17 +12,20 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from synapse.operations.operations import PAGE_MAX, RESULTS_MAX
+from synapse.operations.remembering import RESULTS_MAX
+from synapse.operations.tasks import Wanted
+from synapse.operations.verbs import PAGE_MAX
 from synapse.replies import (
+    CognitionView,
     Convergence,
     CortexStatus,
     FederationNodes,
     FederationStatus,
     Forgotten,
+    Graded,
     Health,
     Joined,
     MemoryOverview,
-    Off,
     Providers,
     Recall,
     RecordView,
@@ -32,6 +35,7 @@ from synapse.replies import (
     TaskSubmitted,
     TaskSummary,
     TaskView,
+    TrustDetail,
     TrustView,
     WallStatus,
 )
@@ -66,6 +70,37 @@ class TaskBody(Body):
         description="What is to be answered.",
         examples=["Why do tides change from day to day?"],
     )
+    kind: Literal["number", "choice", "set", "code", "plan", "free"] | None = Field(
+        None, description="The form of the answer, which decides when two are the same."
+    )
+    choices: list[str] = Field(
+        default_factory=list, description="What may be chosen from: 2 to 26 texts."
+    )
+    budget: int | None = Field(None, description="Model calls at most, 1 to 100.")
+    deadline_ms: int | None = Field(None, description="Time for the answer, up to an hour.")
+    privacy: Literal["shared", "private"] = Field(
+        "shared",
+        description="A private task is answered by this spore alone: it is not kept, not sent, and "
+        "not shown to models that train on what they read.",
+    )
+
+    def wanted(self) -> Wanted:
+        """As the operations take it."""
+        return Wanted(
+            kind=self.kind,
+            choices=tuple(self.choices),
+            budget=self.budget,
+            deadline_ms=self.deadline_ms,
+            private=self.privacy == "private",
+        )
+
+
+class GradeBody(Body):
+    """Who was right: by the right answer, or by one position and whether it is right."""
+
+    right_answer: str | None = Field(None, min_length=1, examples=["42"])
+    position: str | None = Field(None, description="The id of a position of the task.")
+    right: bool | None = Field(None, description="Whether that position is right.")
 
 
 class RememberBody(Body):
@@ -198,19 +233,41 @@ async def submit_task(
     outcome at `/api/task/{task_id}`.
     """
     return await parts.idempotency.once(
-        idempotency_key, asked, lambda: parts.operations.submit_task(asked.task)
+        idempotency_key,
+        asked,
+        lambda: parts.operations.submit_task(asked.task, asked.wanted()),
+    )
+
+
+@writes.post("/api/task/{task_id}/grade", tags=["Tasks"], openapi_extra=documented(GradeBody))
+async def grade(
+    task_id: str,
+    said: Annotated[GradeBody, Depends(body_of(GradeBody))],
+    operations: Verbs,
+) -> Graded:
+    """Say who was right. Trust follows from grades and from nothing else.
+
+    With `right_answer` every position is graded by whether it says the same, and so are earlier
+    tasks that asked the same; with `position` and `right`, those that say what it says.
+    """
+    return await operations.grade_task(
+        task_id, right_answer=said.right_answer, position=said.position, right=said.right
     )
 
 
 @reads.get("/api/tasks", tags=["Tasks"])
 async def tasks(
-    operations: Verbs, response: Response, limit: Limit = 20, cursor: Cursor = None
+    operations: Verbs,
+    response: Response,
+    may_see_private: MaySeePrivate,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> dict[str, TaskSummary]:
     """Tasks, newest first, by their ids.
 
     The header `X-Next-Cursor` is there when more follow: give it back as `cursor`.
     """
-    page = operations.tasks(limit=limit, cursor=cursor)
+    page = operations.tasks(limit=limit, cursor=cursor, private=may_see_private)
     if page.cursor is not None:
         response.headers["X-Next-Cursor"] = page.cursor
     return {task.task_id: task for task in page.tasks}
@@ -220,12 +277,13 @@ async def tasks(
 async def task(
     task_id: str,
     operations: Verbs,
+    may_see_private: MaySeePrivate,
     wait_ms: Annotated[
         int, Query(ge=0, le=WAIT_MS_MAX, description="How long to wait while it is open.")
     ] = 0,
 ) -> TaskView:
     """A task: its answer, the memories it cites, every position, the dissent, why it stopped."""
-    return await operations.finished_task(task_id, wait_ms=wait_ms)
+    return await operations.finished_task(task_id, wait_ms=wait_ms, private=may_see_private)
 
 
 @reads.get("/api/convergence", tags=["Tasks"])
@@ -238,6 +296,16 @@ async def convergence(operations: Verbs) -> Convergence:
 async def trust(operations: Verbs) -> dict[str, TrustView]:
     """What graded answers say of each family of models."""
     return operations.trust()
+
+
+@reads.get("/api/trust/{subject}", tags=["Swarm"])
+async def trust_detail(
+    subject: str,
+    operations: Verbs,
+    kind: Annotated[str | None, Query(description="Only this kind of task.")] = None,
+) -> TrustDetail:
+    """One family (`qwen`) or operator (`operator:` and its key), down to the grades."""
+    return operations.trust_detail(subject, kind=kind)
 
 
 @reads.get("/api/wall", tags=["Swarm"])
@@ -275,25 +343,25 @@ async def health(operations: Verbs) -> Health:
 
 @reads.get("/api/providers", tags=["Spore"])
 async def providers(operations: Verbs) -> Providers:
-    """Every model this spore may ask, and which of them rest."""
+    """Every model this spore may ask, which of them rest and why, and the newest calls."""
     return operations.providers()
 
 
 @reads.get("/api/quantum", tags=["Spore"])
 async def quantum(operations: Verbs) -> dict[str, Any]:
-    """The annealing schedule in use; what is not built says so."""
+    """The mechanisms of the reasoning: which are on, their settings and units."""
     return operations.quantum()
 
 
 @reads.get("/api/cognition", tags=["Spore"])
-async def cognition(operations: Verbs) -> Off:
-    """Idle cognition: not built yet, and it says so."""
+async def cognition(operations: Verbs) -> CognitionView:
+    """What this spore does when nobody asks it anything, and what that cost."""
     return operations.cognition()
 
 
 @reads.get("/api/cortex", tags=["Spore"])
 async def cortex(operations: Verbs) -> CortexStatus:
-    """The local model runner: not built yet, and it says so."""
+    """The local model that runs inside this spore, if one is set."""
     return operations.cortex()
 
 

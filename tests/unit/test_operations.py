@@ -12,7 +12,8 @@ from synapse.core.errors import NotFound, Refused, TextError
 from synapse.core.memory.memory import LABEL_CHARACTERS_MAX, TAGS_MAX, TEXT_BYTES_MAX
 from synapse.core.messages import Push, Want
 from synapse.core.reasoning.task import TASK_BYTES_MAX
-from synapse.operations.operations import PAGE_MAX, QUERY_BYTES_MAX, RESULTS_MAX
+from synapse.operations.remembering import QUERY_BYTES_MAX, RESULTS_MAX
+from synapse.operations.verbs import PAGE_MAX
 from synapse.transport.in_process import Neighbourhood
 from tests.driving import Driven, running, spore, until
 from tests.making import START_MS, identity, made_up_id, memory_record

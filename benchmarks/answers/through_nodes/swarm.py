@@ -219,9 +219,7 @@ class Swarm:
                 station.disk.stage(effect)
                 self._feed(station, effect)
             case Send(peer, _, message):
-                self._queue.append(
-                    (self._by_key[peer], MessageReceived(station.node.key, message))
-                )
+                self._queue.append((self._by_key[peer], MessageReceived(station.node.key, message)))
             case Introduce(url):
                 self._introduce(station, url)
             case SetTimer(name, after_ms):

@@ -126,7 +126,7 @@ def test_a_thousand_strangers_do_not_outweigh_one_operator_we_know() -> None:
     assert answer(known, (FRIEND.key, "polar", "Paris"), *sybils) == "Paris"
 
 
-def test_all_strangers_together_are_half_a_voter() -> None:
+def test_all_strangers_together_are_a_quarter_of_a_voter() -> None:
     known = beliefs(*graded(right=9, wrong=1))
     for number in (1, 10, 1_000):
         said = [Speaker(key, "polar") for key in SYBILS[:number]]
