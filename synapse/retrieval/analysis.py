@@ -1,21 +1,26 @@
 """What counts as a term: the one way both memories and queries are cut up.
 
-Spores rank alike only while they analyse alike, so a change here that alters any term raises
+Spores rank alike only while they analyse alike, so a change that alters any term or impact raises
 `ANALYSER_VERSION`, and an index built by another version is built anew. (Newer Pythons know newer
 characters: texts that hold any may be cut differently, all others are not.)
+
+Indexes know a term by its key, its CRC-32. Two terms may share a key and then count as one:
+of five million terms, one in a thousand does, and all indexes take the same ones together.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+import zlib
+from array import array
 from collections import Counter
 from functools import lru_cache
 from typing import Final
 
 from synapse.retrieval.stemmer import stem
 
-ANALYSER_VERSION: Final = 1
+ANALYSER_VERSION: Final = 2
 QUERY_TERMS_MAX: Final = 256  # a page of text; `bm25` needs it so that a sum fits in 32 bits
 WORD_CHARACTERS_MAX: Final = 64  # a SHA-256 in hexadecimal is one term; longer words are cut up
 _CACHED_WORDS_MAX: Final = 1 << 15  # so that stemming is rare; about 6 MB when full
@@ -70,6 +75,16 @@ def analyse(text: str) -> list[str]:
 def query_terms(query: str) -> Counter[str]:
     """The terms of a query, at most `QUERY_TERMS_MAX`, and how often each is asked for."""
     return Counter(analyse(query)[:QUERY_TERMS_MAX])
+
+
+def key(term: str) -> int:
+    """The 32 bits by which indexes know a term."""
+    return zlib.crc32(term.encode())
+
+
+def keys(text: str) -> array[int]:
+    """The key of every term of `text`, in order."""
+    return array("I", map(key, analyse(text)))
 
 
 @lru_cache(maxsize=_CACHED_WORDS_MAX)

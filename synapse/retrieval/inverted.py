@@ -1,177 +1,423 @@
-"""The inverted index: for every term, which memories hold it and how much it says about each.
+"""The inverted index: a log-structured merge of segments (see `layout`).
 
-Everything lives in memory and is derived from the log. A memory gets the next slot, a small
-integer; a posting packs the slot and the term's 8-bit impact into 32 bits. What a filter asks for
-(kind, author, tag, shared) is posted like a term, under a key no text can contain. idf comes from
-live counts when a query is asked, so nothing written changes with what comes later.
+What is added becomes a small segment at once; eight small ones become a larger one, in memory up to
+8,192 memories: the head. Then it is written to the disk, and eight such become a block of up to
+65,536. A search takes the segments as they are and never waits. Everything is derived from the
+log: positions that no written segment covers are fed again after a restart.
 
-One lock is held for the insertion of one memory and for a whole search, never during analysis. It
-serves better than a snapshot would: a writer in another thread that meets the lock gives up the
-interpreter at once, where it would otherwise keep it for 5 ms each time numpy lets go of it.
+idf comes from live counts when a query is asked, so nothing written changes with what comes later.
 """
 
 from __future__ import annotations
 
-import heapq
+import mmap
 import threading
-from array import array
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from synapse.core.memory.memory import Memory
-from synapse.ports import ANY, Filter, Hit
-from synapse.retrieval import bm25
-from synapse.retrieval.analysis import analyse, query_terms
+from synapse.ports import ANY, Filter, Hits, Labels, Ranking, Why
+from synapse.retrieval import bm25, layout, segment, spans
+from synapse.retrieval.analysis import QUERY_TERMS_MAX, keys
+from synapse.retrieval.engine import BEST, Engine
+from synapse.retrieval.folder import Damage, Folder, replace_covers
+from synapse.retrieval.labels import number, profile_of
+from synapse.retrieval.layout import DamagedSegment, Rows
+from synapse.retrieval.ranking import seconds
+from synapse.retrieval.segment import Segment
+from synapse.retrieval.snapshot import snapshot, words_of
+from synapse.retrieval.spans import Span, Spans
 
-Facet = tuple[str, str]
-Integers = npt.NDArray[np.uint32]
-Mask = npt.NDArray[np.bool_]
-
-_IMPACT_BITS: Final = 8
-_SPARE_SLOTS: Final = 1024  # fewer removed memories than this are not worth a compaction
-_GROUPS_PER_HIT: Final = 64  # so many that the best hits rarely share a group
+HEAD_ROWS: Final = 8_192  # an eighth of a block: a memory is written three times in its life
+FANOUT: Final = 8
+_WAITING_MAX: Final = 4  # sealed segments that wait for `maintain` before `add` lends a hand
+_TEXT_MAX: Final = 1 << 22  # characters that are analysed at once
+_DEAD_SHARE: Final = 4  # a segment of which a quarter is removed is written anew
+_HEAD_POSTINGS: Final = layout.POSTINGS_MAX // FANOUT
 
 
 class InvertedIndex:
-    """An `Index` for up to a million memories. Gives the very answers of `ScanIndex`."""
+    """An `Index` for ten million memories. Gives the very answers of `ScanIndex`."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._ids: list[bytes] = []  # by slot, removed ones included
-        self._alive = bytearray()  # by slot, 1 or 0
-        self._slots: dict[bytes, int] = {}  # of the living
-        self._postings: defaultdict[str | Facet, array[int]] = defaultdict(lambda: array("I"))
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        engine: Engine = BEST,
+        head_rows: int = HEAD_ROWS,
+        resident_max: int | None = None,
+    ) -> None:
+        """Without a folder everything stays in memory. Raises StorageError.
 
-    def add(self, memories: Sequence[Memory]) -> None:
-        """Make these searchable at once. An id that is there already is left as it is."""
-        for memory in memories:
-            counts = Counter(analyse(memory.text))
-            with self._lock:
-                if memory.id not in self._slots:
-                    self._insert(memory, counts)
+        `resident_max`: how many bytes of files may stay mapped when upkeep has nothing to do.
+        """
+        self._head_rows = head_rows
+        self._resident_max = resident_max
+        self.damage: list[Damage] = []  # what could not be used, and has to be fed again
+        self._engine = engine
+        self._words = words_of(engine)
+        # Taken in this order. The first two are held for long, by different threads if need be:
+        # adding works on the head, upkeep on what has left it.
+        self._feeding = threading.Lock()
+        self._upkeep = threading.Lock()
+        self._changing = threading.Lock()  # held while one snapshot takes the place of another
+        self._folder = None if folder is None else Folder(folder, engine)
+        self._bare: Spans = ()  # positions of the log that hold nothing that is searchable
+        self._unverified: list[str] = []  # names of segments whose checksums are to be looked at
+        self._now = snapshot(())
+        if self._folder is not None:
+            opened = self._folder.open()
+            self._now = snapshot(opened.segments)
+            self._bare = opened.covers
+            self.damage += opened.damage
+            self._unverified = [
+                each.name for each in opened.segments if each.name not in opened.verified
+            ]
+
+    # Feeding.
+
+    def add(
+        self,
+        memories: Sequence[Memory],
+        *,
+        labels: Sequence[Labels] | None = None,
+        covers: Span | None = None,
+    ) -> None:
+        """Make these searchable at once. An id that is there already is left as it is.
+
+        `covers` (after, upto) says that these are all the memories the log holds after one
+        position, up to and with another, and that what those positions removed was removed.
+        Raises StorageError when upkeep has to be done first and fails.
+        """
+        with self._feeding:
+            parts = list(_parts(self._fresh(memories, labels), self._head_rows))
+            for nth, part in enumerate(parts):
+                last = nth == len(parts) - 1
+                self._insert(part, (covers,) if covers and last else ())
+            if covers and not parts:
+                with self._changing:
+                    self._bare = spans.joined((*self._bare, covers))
+            if self._waiting() > _WAITING_MAX:
+                with self._upkeep:
+                    self._step()
 
     def remove(self, ids: Sequence[bytes]) -> None:
-        """Stop finding these. Unknown ids are ignored."""
-        with self._lock:
-            for memory_id in ids:
-                slot = self._slots.pop(memory_id, None)
-                if slot is not None:
-                    self._alive[slot] = 0
-            if self._removed() > len(self._slots) + _SPARE_SLOTS:
-                self._compact()
+        """Stop finding these. Unknown ids are ignored. Takes a millisecond for each segment."""
+        with self._changing:
+            for nth, rows in self._rows_of(ids).items():
+                before = self._now.segments[nth]
+                self._change(nth, segment.with_removed(self._engine, before, rows))
 
-    def search(self, query: str, *, limit: int, wanted: Filter = ANY) -> list[Hit]:
-        """The best `limit` matches, best first, ties by id. Nothing matches an empty query."""
-        if limit < 1:
-            return []
-        terms = query_terms(query)
-        with self._lock:
-            totals = self._totals(terms)
-            if self._removed() or wanted != ANY:
-                totals *= self._eligible(wanted)
-            leaders = _leaders(totals, limit)
-            ranked = zip(totals[leaders].tolist(), leaders.tolist(), strict=True)
-            best = heapq.nsmallest(limit, ((-total, self._ids[slot]) for total, slot in ranked))
-        return [Hit(memory_id, bm25.score(-total)) for total, memory_id in best]
+    def verified(self, ids: Sequence[bytes], *, at_ms: int) -> None:
+        """These proved useful then: they age from there. Unknown ids are ignored."""
+        at_s = seconds(at_ms)
+        with self._changing:
+            for nth, rows in self._rows_of(ids).items():
+                before = self._now.segments[nth]
+                self._change(nth, segment.with_verified(self._engine, before, rows, at_s))
+
+    def missing(self, upto: int) -> Spans:
+        """Which positions (after, upto] of the log have to be fed, up to this one."""
+        covered = (*segment.all_covered(self._now.segments), *self._bare)
+        return spans.without(((0, upto),), covered)
 
     def __len__(self) -> int:
         """How many memories are searchable."""
-        return len(self._slots)
+        return self._now.living
 
-    def _insert(self, memory: Memory, counts: Counter[str]) -> None:
-        slot = len(self._ids)
-        assert slot < bm25.MEMORIES_MAX, "the next slot does not fit into a posting"
-        length = counts.total()
-        for term, count in counts.items():
-            self._postings[term].append(slot << _IMPACT_BITS | bm25.impact(count, length))
-        for facet in _facets(memory):
-            self._postings[facet].append(slot << _IMPACT_BITS)
-        self._ids.append(memory.id)
-        self._alive.append(1)
-        self._slots[memory.id] = slot
+    def _fresh(
+        self, memories: Sequence[Memory], given: Sequence[Labels] | None
+    ) -> list[tuple[Memory, Labels]]:
+        """Those that are not there yet, each once."""
+        both = zip(memories, given or [Labels()] * len(memories), strict=True)
+        named = {memory.id: (memory, each) for memory, each in reversed(list(both))}
+        named = dict(reversed(named.items()))
+        places = self._engine.find(self._now.blocks, _joined_ids(list(named)))
+        return [each for each, place in zip(named.values(), places, strict=True) if place < 0]
 
-    def _totals(self, terms: Counter[str]) -> Integers:
-        """By slot, the sum over the terms of weight times impact."""
-        totals = np.zeros(len(self._ids), dtype=np.uint32)
-        for term, asked in terms.items():
-            slots, impacts = self._posted(term)
-            if holders := self._living(slots):
-                np.add.at(totals, slots, impacts * (asked * bm25.weight(holders, len(self))))
-        return totals
+    def _insert(self, part: Sequence[tuple[Memory, Labels]], covers: Spans) -> None:
+        head = self._head()
+        if sum(each.rows for each in head) + len(part) > self._head_rows:
+            self._seal(head)
+        texts = [memory.text for memory, _ in part]
+        pairs = self._words.pairs(texts, keys, bm25.K1, bm25.B, bm25.REFERENCE_LENGTH)
+        created = [seconds(memory.created_ms) for memory, _ in part]
+        created_s = np.array(created, dtype=np.uint32)
+        profiles, table = number(profile_of(memory, each) for memory, each in part)
+        ids = _joined_ids([memory.id for memory, _ in part])
+        data = layout.assemble(
+            self._engine.build((pairs,), len(part)),
+            Rows(ids, created_s, created_s, profiles, table),
+        )
+        made = segment.made(self._engine, data, covers)
+        with self._changing:
+            self._now = snapshot((*self._now.segments, made))
+        self._shape_head()
 
-    def _eligible(self, wanted: Filter) -> Mask:
-        """By slot, whether it holds a memory that was not removed and passes the filter."""
-        eligible = np.array(self._alive, dtype=np.bool_)
-        for facet in _demands(wanted):
-            slots, _ = self._posted(facet)
-            posted = np.zeros_like(eligible)
-            posted[slots] = True
-            eligible &= posted
-        return eligible
+    # Keeping segments few.
 
-    def _posted(self, key: str | Facet) -> tuple[Integers, Integers]:
-        """The slots that hold a term or a facet, ascending, and its impact in each."""
-        packed = np.frombuffer(self._postings.get(key, b""), dtype=np.uint32)
-        return np.right_shift(packed, _IMPACT_BITS), np.bitwise_and(packed, bm25.IMPACT_MAX)
+    def maintain(self, *, steps: int = 1) -> bool:
+        """Do that many bounded steps of upkeep; whether more are due. Raises StorageError.
 
-    def _living(self, slots: Integers) -> int:
-        """How many of these slots hold a memory that was not removed."""
-        if not self._removed():
-            return len(slots)
-        return int(np.count_nonzero(np.frombuffer(self._alive, dtype=np.bool_)[slots]))
+        A step writes a segment, merges some into one of at most 65,536 memories, or looks at the
+        checksums of one: a tenth of a second or two.
+        """
+        with self._upkeep:
+            more = all(self._step() for _ in range(steps))
+        if not more and self._resident_max is not None and _mapped() > self._resident_max:
+            self.release()
+        return more
 
-    def _removed(self) -> int:
-        """How many slots hold a memory that was removed."""
-        return len(self._ids) - len(self._slots)
+    def checkpoint(self) -> None:
+        """Make everything durable that was added, so that it need not be fed again.
 
-    def _compact(self) -> None:
-        """Forget the removed memories: one pass over all postings, paid for by as many removals."""
-        alive = np.array(self._alive, dtype=np.bool_)
-        renumbered = np.cumsum(alive, dtype=np.uint32) - 1
-        for key in list(self._postings):
-            slots, impacts = self._posted(key)
-            kept = (renumbered[slots] << _IMPACT_BITS | impacts)[alive[slots]]
-            self._postings[key] = array("I", kept.tobytes())
-            if not len(kept):
-                del self._postings[key]
-        self._ids = list(self._slots)
-        self._slots = {memory_id: slot for slot, memory_id in enumerate(self._ids)}
-        self._alive = bytearray(b"\x01" * len(self._ids))
+        Raises StorageError.
+        """
+        with self._feeding, self._upkeep:
+            self._seal(self._head())
+            while self._waiting():
+                self._step()
+            self._save()
+
+    def release(self) -> None:
+        """Let go of the file pages that searches read: they count as memory in use, though the
+        system takes them back when it needs them. The next searches read them again."""
+        for each in self._now.segments:
+            each.contents.release()
+
+    def close(self) -> None:
+        """Checkpoint, and let go of the files. Raises StorageError."""
+        self.checkpoint()
+        with self._changing:
+            self._now = snapshot(())
+
+    def _head(self) -> list[Segment]:
+        return [each for each in self._now.segments if not each.sealed]
+
+    def _shape_head(self) -> None:
+        """Merge the youngest segments of the head while there are eight of about one size."""
+        while True:
+            head = self._head()
+            if _postings(head) > _HEAD_POSTINGS:
+                return self._seal(head)
+            size = head[-1].rows.bit_length()
+            alike = 0
+            while alike < len(head) and head[-1 - alike].rows.bit_length() < size + 3:
+                alike += 1
+            if alike < FANOUT:
+                return None
+            self._merge(head[-alike:])
+
+    def _seal(self, head: Sequence[Segment]) -> None:
+        """The head becomes one segment, and a new head begins."""
+        if head:
+            self._merge(head, sealed=True)
+
+    def _waiting(self) -> int:
+        """How many sealed segments are not on the disk yet."""
+        if self._folder is None:
+            return 0 if self._due() is None else _WAITING_MAX + 1
+        return sum(each.sealed and not each.name for each in self._now.segments)
+
+    def _step(self) -> bool:
+        """One step of upkeep; whether there was anything to do."""
+        unwritten = [each for each in self._now.segments if each.sealed and not each.name]
+        if self._folder is not None and unwritten:
+            self._merge(unwritten[:1], sealed=True, written=True)
+            self._save()
+            return True
+        due = self._due()
+        if due is not None:
+            # What is damaged must not be copied: its new checksums would vouch for it.
+            if all(self._sound(each) for each in due):
+                self._merge(due, sealed=True, written=True)
+                self._save()
+            return True
+        return self._verify_one()
+
+    def _due(self) -> Sequence[Segment] | None:
+        """Which neighbours should become one: those with holes, else eight that are not full."""
+        sealed = [each for each in self._now.segments if each.sealed]
+        for each in sealed:
+            if each.changes.dead_count * _DEAD_SHARE > each.rows:
+                return [each]
+        best: Sequence[Segment] | None = None
+        since_full = 0
+        for nth, each in enumerate(sealed):
+            since_full = 0 if each.full else since_full + 1
+            window = sealed[nth - FANOUT + 1 : nth + 1]
+            if since_full >= FANOUT and (best is None or _living(window) < _living(best)):
+                best = window
+        while best and (_living(best) > layout.ROWS_MAX or _postings(best) > layout.POSTINGS_MAX):
+            best = best[:-1]
+        return best
+
+    def _verify_one(self) -> bool:
+        """Look at the checksums of one segment that was opened without; whether there was one."""
+        present = {each.name: each for each in self._now.segments}
+        while self._unverified:
+            each = present.get(self._unverified.pop())
+            if each is not None:
+                self._sound(each)
+                return True
+        return False
+
+    def _sound(self, each: Segment) -> bool:
+        """Whether a segment's checksums match; it is dropped when they do not."""
+        try:
+            each.contents.verify()
+        except DamagedSegment as error:
+            self._drop(each, str(error))
+            return False
+        return True
+
+    def _drop(self, damaged: Segment, reason: str) -> None:
+        """A segment turned out to be damaged: what it held has to be fed again."""
+        lost = damaged.covers or ((0, (1 << 63) - 1),)
+        self.damage.append(Damage(damaged.name, reason, damaged.covers))
+        with self._changing:
+            self._bare = spans.without(self._bare, lost)
+            self._now = snapshot(
+                [
+                    replace_covers(each, spans.without(each.covers, lost))
+                    for each in self._now.segments
+                    if each.contents is not damaged.contents
+                ]
+            )
+        self._save()
+
+    def _save(self) -> None:
+        if self._folder is not None:
+            self._folder.save([each for each in self._now.segments if each.name], self._bare)
+
+    # Replacing segments by others.
+
+    def _rows_of(self, ids: Sequence[bytes]) -> dict[int, list[int]]:
+        """By number of the segment, the rows in which these live."""
+        rows: dict[int, list[int]] = {}
+        for place in self._engine.find(self._now.blocks, _joined_ids(ids)):
+            if place >= 0:
+                rows.setdefault(place >> 16, []).append(place & 0xFFFF)
+        return rows
+
+    def _change(self, nth: int, each: Segment) -> None:
+        before = self._now.segments
+        self._now = snapshot((*before[:nth], each, *before[nth + 1 :]))
+
+    def _merge(
+        self, before: Sequence[Segment], *, sealed: bool = False, written: bool = False
+    ) -> None:
+        """Neighbours become one segment, in memory or on the disk."""
+        covers = segment.all_covered(before)
+        after = None
+        if any(each.living for each in before):
+            as_it_is = len(before) == 1 and before[0].changes is segment.NOTHING
+            data = before[0].contents.data if as_it_is else segment.merged(self._engine, before)
+            if written and self._folder is not None:
+                after = self._folder.write(data, covers)
+            else:
+                after = segment.made(self._engine, data, covers)
+            after = replace(after, sealed=sealed)
+        with self._changing:
+            segments = list(self._now.segments)
+            first = [each.contents for each in segments].index(before[0].contents)
+            now = segments[first : first + len(before)]
+            segments[first : first + len(before)] = (
+                [] if after is None else [self._caught_up(after, before, now)]
+            )
+            if after is None:
+                self._bare = spans.joined((*self._bare, *covers))
+            self._now = snapshot(segments)
+
+    def _caught_up(
+        self, after: Segment, before: Sequence[Segment], now: Sequence[Segment]
+    ) -> Segment:
+        """The new segment with what happened to the old ones while it was made."""
+        first = 0
+        for old, new in zip(before, now, strict=True):
+            rows = segment.renumbered(old, first)
+            first += old.living
+            if new.changes.dead is not old.changes.dead:
+                dead = np.frombuffer(new.changes.dead or b"", dtype=np.bool_)
+                gone = rows[dead & (rows >= 0)]
+                after = segment.with_removed(self._engine, after, gone.tolist())
+            if new.changes.verified is not old.changes.verified:
+                times = segment.verified_of(new)
+                later = np.flatnonzero((times > segment.verified_of(old)) & (rows >= 0))
+                for at_s in np.unique(times[later]).tolist():
+                    chosen = rows[later[times[later] == at_s]].tolist()
+                    after = segment.with_verified(self._engine, after, chosen, at_s)
+        return after
+
+    # Searching.
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int,
+        wanted: Filter = ANY,
+        ranking: Ranking | None = None,
+        budget: int | None = None,
+    ) -> Hits:
+        """The best `limit` matches, best first, ties by id. Nothing matches an empty query.
+
+        `budget`: how many postings may be read before the answer need not be exact any more.
+        """
+        return self._now.search(
+            self._engine, self._asked(query), limit=limit, wanted=wanted, by=ranking, budget=budget
+        )
+
+    def why(self, query: str, memory_id: bytes, *, ranking: Ranking | None = None) -> Why | None:
+        """What a memory's score for a query is made of; None for one that is not there."""
+        now = self._now
+        (place,) = self._engine.find(now.blocks, _joined_ids([memory_id]))
+        return None if place < 0 else now.why(self._engine, query, place, ranking)
+
+    def _asked(self, query: str) -> Counter[int]:
+        """The keys of the query's terms, and how often each is asked for."""
+        found = self._words.keys(query)
+        return Counter((keys(query) if found is None else found)[:QUERY_TERMS_MAX])
 
 
-def _facets(memory: Memory) -> Iterator[Facet]:
-    """The keys under which a memory answers to filters."""
-    yield "kind", memory.kind
-    yield "author", memory.author
-    for tag in memory.tags:
-        yield "tag", tag
-    yield "shared", str(memory.shared)
+def _parts(
+    fresh: Sequence[tuple[Memory, Labels]], rows_max: int
+) -> Iterator[list[tuple[Memory, Labels]]]:
+    """The same memories, no more at once than a head holds or than can be analysed at once."""
+    part: list[tuple[Memory, Labels]] = []
+    characters = 0
+    for each in fresh:
+        if len(part) == rows_max or (part and characters + len(each[0].text) > _TEXT_MAX):
+            yield part
+            part, characters = [], 0
+        part.append(each)
+        characters += len(each[0].text)
+    if part:
+        yield part
 
 
-def _demands(wanted: Filter) -> Iterator[Facet]:
-    """The keys a memory must have been posted under to pass the filter."""
-    if wanted.kind is not None:
-        yield "kind", wanted.kind
-    if wanted.author is not None:
-        yield "author", wanted.author
-    if wanted.tag is not None:
-        yield "tag", wanted.tag
-    if wanted.shared is not None:
-        yield "shared", str(wanted.shared)
+def _joined_ids(ids: Sequence[bytes]) -> bytes:
+    joined = b"".join(ids)
+    assert len(joined) == 32 * len(ids), "an id is 32 bytes long"
+    return joined
 
 
-def _leaders(totals: Integers, limit: int) -> npt.NDArray[np.intp]:
-    """Every slot that may be among the best `limit`, ties included, and few others.
+def _mapped() -> int:
+    """How many bytes of files this process has in memory; 0 where the system does not tell."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[2]) * mmap.PAGESIZE
+    except OSError:
+        return 0
 
-    The best total of each of many groups is taken; no slot below the `limit`-th best of those can
-    be among the best, since at least `limit` groups hold a better one.
-    """
-    groups = min(len(totals), _GROUPS_PER_HIT * limit)
-    rows = len(totals) // max(1, groups)
-    maxima = totals[: rows * groups].reshape(rows, groups).max(axis=0, initial=0)
-    floor = np.sort(maxima)[-limit] if groups >= limit else 0
-    return np.flatnonzero(totals >= max(floor, 1))
+
+def _living(segments: Sequence[Segment]) -> int:
+    return sum(each.living for each in segments)
+
+
+def _postings(segments: Sequence[Segment]) -> int:
+    return sum(each.contents.postings for each in segments)

@@ -1,19 +1,30 @@
 """What every `Index` does, whichever way it finds its answers."""
 
-from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from synapse.core.memory.memory import Memory
-from synapse.ports import ANY, Filter, Index
+from synapse.ports import ANY, Filter, Index, Labels, Ranking
+from synapse.retrieval.engine import BEST, NUMPY
 from synapse.retrieval.inverted import InvertedIndex
 from synapse.retrieval.scan import ScanIndex
 
+DAY_MS = 86_400_000
 
-@pytest.fixture(params=[ScanIndex, InvertedIndex])
-def index(request: pytest.FixtureRequest) -> Index:
-    engine: Callable[[], Index] = request.param
-    return engine()
+
+@pytest.fixture(params=["scan", "in memory", "on disk", "small head", "numpy"])
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Index:
+    match request.param:
+        case "in memory":
+            return InvertedIndex()
+        case "on disk":
+            return InvertedIndex(tmp_path)
+        case "small head":
+            return InvertedIndex(tmp_path, engine=BEST, head_rows=2)
+        case "numpy":
+            return InvertedIndex(engine=NUMPY)
+    return ScanIndex()
 
 
 def memory(
@@ -24,12 +35,21 @@ def memory(
     tags: tuple[str, ...] = (),
     author: str = "ada",
     shared: bool = True,
+    created_ms: int = 0,
 ) -> Memory:
-    return Memory(number.to_bytes(32, "big"), text, kind, tags, author, 0, shared)
+    return Memory(number.to_bytes(32, "big"), text, kind, tags, author, created_ms, shared)
 
 
-def found(index: Index, query: str, *, limit: int = 10, wanted: Filter = ANY) -> list[int]:
-    return [int.from_bytes(hit.id) for hit in index.search(query, limit=limit, wanted=wanted)]
+def found(
+    index: Index,
+    query: str,
+    *,
+    limit: int = 10,
+    wanted: Filter = ANY,
+    ranking: Ranking | None = None,
+) -> list[int]:
+    hits = index.search(query, limit=limit, wanted=wanted, ranking=ranking)
+    return [int.from_bytes(hit.id) for hit in hits]
 
 
 def test_a_memory_is_found_as_soon_as_it_is_added(index: Index) -> None:
@@ -112,6 +132,124 @@ def test_a_filter_lets_through_what_meets_all_it_asks_for(
         ]
     )
     assert found(index, "apple", wanted=wanted) == numbers
+
+
+@pytest.mark.parametrize(
+    ("wanted", "numbers"),
+    [
+        (Filter(operator="org"), [1]),
+        (Filter(operator="ada"), [2, 3]),
+        (Filter(family="llama"), [1, 3]),
+        (Filter(task="t1"), [2]),
+        (Filter(task="t1", family="llama"), []),
+        (Filter(operators_left_out=frozenset({"org", "nobody"})), [2, 3]),
+        (Filter(operators_left_out=frozenset({"org", "ada"})), []),
+        (Filter(since_ms=2 * DAY_MS), [2, 3]),
+        (Filter(until_ms=3 * DAY_MS), [1, 2]),
+        (Filter(since_ms=2 * DAY_MS, until_ms=3 * DAY_MS), [2]),
+        (Filter(since_ms=9 * DAY_MS), []),
+    ],
+)
+def test_filters_ask_for_labels_and_times_too(
+    index: Index, wanted: Filter, numbers: list[int]
+) -> None:
+    index.add(
+        [memory(number, "apple", created_ms=number * DAY_MS) for number in (1, 2, 3)],
+        labels=[Labels("org", "llama"), Labels(task="t1"), Labels(family="llama")],
+    )
+    assert found(index, "apple", wanted=wanted) == numbers
+
+
+def test_an_old_memory_loses_rank_and_does_not_disappear(index: Index) -> None:
+    index.add(
+        [
+            memory(1, "apple apple apple", created_ms=0),
+            memory(2, "apple and pear", created_ms=1000 * DAY_MS),
+        ]
+    )
+    assert found(index, "apple") == [1, 2]
+    aged = Ranking(now_ms=1000 * DAY_MS, half_life_days=30)
+    assert found(index, "apple", ranking=aged) == [2, 1]
+    fresh, old = (index.search("apple", limit=2)[nth].score for nth in (1, 0))
+    scores = [hit.score for hit in index.search("apple", limit=2, ranking=aged)]
+    assert scores == [pytest.approx(fresh), pytest.approx(0.15 * old, rel=1e-4)]
+
+
+def test_relevance_halves_with_every_half_life(index: Index) -> None:
+    index.add([memory(1, "apple")])
+    plain = index.search("apple", limit=1)[0].score
+    for days, share in ((0, 1), (10, 0.5), (20, 0.25)):
+        aged = Ranking(now_ms=days * DAY_MS, half_life_days=10)
+        score = index.search("apple", limit=1, ranking=aged)[0].score
+        assert score == pytest.approx(share * plain, rel=1e-4)
+
+
+def test_a_verified_memory_ages_from_then_on(index: Index) -> None:
+    index.add([memory(1, "apple"), memory(2, "apple pie")])
+    now = Ranking(now_ms=50 * DAY_MS, half_life_days=10)
+    assert found(index, "apple", ranking=now) == [1, 2]
+    index.verified([memory(2, "").id, memory(9, "").id], at_ms=50 * DAY_MS)
+    assert found(index, "apple", ranking=now) == [2, 1]
+    index.verified([memory(2, "").id], at_ms=0)  # news of an older use changes nothing
+    assert found(index, "apple", ranking=now) == [2, 1]
+
+
+def test_trust_in_the_operator_weighs_in(index: Index) -> None:
+    index.add(
+        [memory(number, "apple", author=name) for number, name in enumerate(("ada", "bob", "eve"))],
+        labels=[Labels(), Labels(), Labels(operator="org")],
+    )
+    trusted = Ranking(now_ms=0, trust={"org": 1.0, "ada": 0.0})
+    assert found(index, "apple", ranking=trusted) == [2, 1, 0]
+    plain = index.search("apple", limit=1)[0].score
+    scores = [hit.score for hit in index.search("apple", limit=3, ranking=trusted)]
+    assert scores == pytest.approx([plain, 0.85 * plain, 0.7 * plain], rel=1e-4)
+
+
+def test_a_minimum_score_cuts(index: Index) -> None:
+    index.add([memory(1, "apple"), memory(2, "apple " + "filler " * 90), memory(3, "pear")])
+    best, worst = (hit.score for hit in index.search("apple", limit=2))
+    for least, numbers in ((worst / 2, [1, 2]), ((best + worst) / 2, [1]), (2 * best, [])):
+        cut = Ranking(now_ms=0, min_score=least)
+        assert found(index, "apple", ranking=cut) == numbers
+
+
+def test_why_says_what_a_score_is_made_of(index: Index) -> None:
+    index.add([memory(1, "apple pie"), memory(2, "pear"), memory(3, "apple")])
+    ranking = Ranking(now_ms=10 * DAY_MS, half_life_days=10, trust={"ada": 0.5})
+    hit = index.search("Pies apple pear apples", limit=1, ranking=ranking)[0]
+    why = index.why("Pies apple pear apples", hit.id, ranking=ranking)
+    assert why is not None
+    assert [(each.term, each.asked, each.holders) for each in why.terms] == [
+        ("pie", 1, 1),
+        ("appl", 2, 2),
+    ]
+    assert why.score == hit.score
+    assert (why.decay, why.trust) == (pytest.approx(0.5), pytest.approx(0.85, rel=1e-4))
+    assert why.relevance == pytest.approx(sum(each.points for each in why.terms))
+    assert index.why("apple", memory(9, "").id) is None
+
+
+def test_what_was_covered_is_not_missing(index: Index) -> None:
+    assert list(index.missing(10)) == [(0, 10)]
+    index.add([memory(1, "apple")], covers=(0, 4))
+    index.add([], covers=(6, 9))
+    assert list(index.missing(10)) == [(4, 6), (9, 10)]
+    index.add([memory(2, "pear")], covers=(4, 6))
+    assert list(index.missing(9)) == []
+
+
+def test_upkeep_changes_no_answer(index: Index) -> None:
+    for number in range(40):
+        index.add([memory(number, f"apple {'pie ' * (number % 3)}")])
+    index.remove([memory(number, "").id for number in range(0, 40, 3)])
+    before = index.search("apple pie", limit=40)
+    while index.maintain():
+        assert index.search("apple pie", limit=40) == before
+    index.checkpoint()
+    assert index.search("apple pie", limit=40) == before
+    assert len(index) == 26
+    index.close()
 
 
 def test_a_filter_does_not_change_the_scores_of_what_it_lets_through(index: Index) -> None:

@@ -38,6 +38,7 @@ from synapse.core.reasoning.session import (
 from synapse.core.reasoning.task import ANSWER_BYTES_MAX, Task, read_position
 
 TEAM_MAX: Final = 7  # families of one task; from the eighth on each adds less than its call costs
+EXPLORE: Final = 0.1  # of tasks: one family more is asked than is needed; no source
 RETRY_MS_MIN: Final = 1_000
 MEND: Final = "it was no JSON object with an answer: reply with that object and nothing else"
 
@@ -317,7 +318,8 @@ class Deliberations:
                 return self._conclude(session, ballot, verdict, move, reason, now_ms=now_ms)
 
     def _ask_next(self, session: Session, ballot: Ballot, *, now_ms: int) -> list[Item]:
-        """The gate: as many of the next members as would decide if they all agreed."""
+        """The gate: as many of the next members as would decide if they all agreed, and now and
+        then one more, of whom nothing would ever be learnt otherwise."""
         number = enough_to_decide(
             ballot,
             session.team,
@@ -325,6 +327,11 @@ class Deliberations:
             leading=session.leaders[-1].answer if session.leaders else "an answer",
             mechanisms=self.quantum.count,
         )
+        if not session.calls and number < len(session.team) and self._rng.random() < EXPLORE:
+            session.team.insert(
+                number, session.team.pop(self._rng.randrange(number, len(session.team)))
+            )
+            number += 1
         asked, session.team = session.team[:number], session.team[number:]
         return self._ask_all(session, asked, Purpose.POSITION, now_ms=now_ms)
 

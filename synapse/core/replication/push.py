@@ -19,6 +19,7 @@ from synapse.core.messages import IDS_MAX, Have, Message, Prune, Push, Supply, W
 
 LINKS_MIN: Final = 6  # a random graph of degree 6 stays connected when a third of its links fail
 LINKS_MAX: Final = 12  # with those that others chose
+PRUNE_ABOVE: Final = 3  # links: among so few, a copy too many costs less than half a second late
 ANNOUNCE_AFTER_MS: Final = 500  # a push has crossed the swarm by then: few ask for what is coming
 NEWS_MS: Final = 600_000  # older records than this are history: left to anti-entropy
 
@@ -102,10 +103,10 @@ class EagerPush:
             self._links[peer] = eager
 
     def on_push(self, peer: bytes, *, new: int, known: int) -> list[Message]:
-        """Keep a link that brings news; prune one that brings only what we have."""
+        """Keep a link that brings news; prune one of many that brings only what we have."""
         if new:
             self.link(peer, eager=True)
-        elif known:
+        elif known and len(self._links.keys() | {peer}) > PRUNE_ABOVE:
             self.link(peer, eager=False)
             return [Prune()]
         return []

@@ -23,7 +23,13 @@ from synapse.core.messages import (
     TableRow,
     Want,
 )
-from synapse.core.replication.push import LINKS_MAX, LINKS_MIN, NEWS_MS, EagerPush
+from synapse.core.replication.push import (
+    LINKS_MAX,
+    LINKS_MIN,
+    NEWS_MS,
+    PRUNE_ABOVE,
+    EagerPush,
+)
 from synapse.core.text import SharedText
 from tests.making import START_MS, identity, made_up_id, memory_record, record
 from tests.unit.core import nodes
@@ -88,10 +94,16 @@ def test_a_pruned_link_gets_ids_until_it_asks_for_one() -> None:
 
 def test_whoever_brings_news_becomes_a_link_and_whoever_brings_none_a_lazy_one() -> None:
     push = pushing()
-    one, other = PEERS[:2]
-    assert push.on_push(one, new=1, known=0) == []
+    one, other, *more = PEERS[: PRUNE_ABOVE + 1]
+    for peer in (one, *more):
+        assert push.on_push(peer, new=1, known=0) == []
     assert push.on_push(other, new=0, known=1) == [Prune()]
-    assert push.links == {one: True, other: False}
+    assert push.links == {**dict.fromkeys((one, *more), True), other: False}
+
+
+def test_among_a_few_nobody_is_pruned() -> None:
+    push = pushing()
+    assert push.on_push(PEERS[0], new=0, known=1) == []
 
 
 def test_history_is_not_passed_on() -> None:

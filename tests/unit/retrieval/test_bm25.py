@@ -9,13 +9,13 @@ from synapse.retrieval.analysis import QUERY_TERMS_MAX
 
 
 @pytest.mark.parametrize("count", [1, 2, 7])
-@pytest.mark.parametrize("length", [7, 48, 200])
+@pytest.mark.parametrize("length", [7, 56, 200])
 @pytest.mark.parametrize("holders", [1, 30, 900])
 def test_the_integer_score_is_the_textbook_score_within_two_percent(
     count: int, length: int, holders: int
 ) -> None:
     idf = math.log(1 + (1000 - holders + 0.5) / (holders + 0.5))
-    textbook = idf * count * (1.2 + 1) / (count + 1.2 * (1 - 0.75 + 0.75 * length / 48))
+    textbook = idf * count * (1.5 + 1) / (count + 1.5 * (1 - 0.7 + 0.7 * length / 56))
     ours = bm25.score(bm25.impact(count, length) * bm25.weight(holders, 1000))
     assert ours == pytest.approx(textbook, rel=0.02)
 

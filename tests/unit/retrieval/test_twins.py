@@ -1,23 +1,22 @@
-"""The inverted index against the exact scan: the same ids, order and scores, to the last bit."""
+"""Every engine against the exact scan: the same ids, order and scores, to the last bit."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
 
 import pytest
 
 from synapse.core.memory.memory import Memory
-from synapse.ports import ANY, Filter, Index
+from synapse.ports import ANY, Filter, Index, Labels, Ranking
+from synapse.retrieval.engine import BEST, NUMPY
 from synapse.retrieval.inverted import InvertedIndex
 from synapse.retrieval.scan import ScanIndex
 
 LATIN = ["the", "of", "apple", "apples", "pear", "running", "runs", "naïve", "x", "42"]
 WORDS = [*LATIN, "gateway", "Ωμέγα", "京都", "东京都"]
 KINDS, AUTHORS, TAGS = ["note", "fact"], ["", "ada", "bob"], ["red", "green", "blue"]
-
-
-@pytest.fixture
-def twins() -> tuple[Index, Index]:
-    return InvertedIndex(), ScanIndex()
+DAY_MS = 86_400_000
+ENGINES = (BEST, NUMPY)  # the same twice where no compiler was
 
 
 def text(random: Random, *, words_max: int) -> str:
@@ -28,14 +27,21 @@ def memories(random: Random, count: int) -> Iterator[Memory]:
     for _ in range(count):
         author = random.choice(AUTHORS)
         yield Memory(
-            id=random.randbytes(1) * 2,  # so few that some come twice
+            id=bytes(31) + random.randbytes(1),  # so few that some come twice
             text=text(random, words_max=random.choice([3, 30])),
             kind=random.choice(KINDS),
             tags=tuple(random.choices(TAGS, k=random.randint(0, 2))),
             author=author,
-            created_ms=0,
+            created_ms=random.randint(0, 90) * DAY_MS,
             shared=bool(author),
         )
+
+
+def some_labels(random: Random, count: int) -> list[Labels]:
+    return [
+        Labels(random.choice(["", "org"]), random.choice(["", "llama"]), random.choice("ab"))
+        for _ in range(count)
+    ]
 
 
 def a_filter(random: Random) -> Filter:
@@ -46,53 +52,150 @@ def a_filter(random: Random) -> Filter:
         author=random.choice([None, None, None, *AUTHORS]),
         tag=random.choice([None, None, *TAGS]),
         shared=random.choice([None, None, None, True, False]),
+        operator=random.choice([None, None, None, "ada", "org"]),
+        family=random.choice([None, None, None, "", "llama"]),
+        task=random.choice([None, None, None, "a"]),
+        since_ms=random.choice([None, None, 30 * DAY_MS]),
+        until_ms=random.choice([None, None, 60 * DAY_MS]),
+        operators_left_out=random.choice([frozenset(), frozenset({"bob"})]),
     )
 
 
-def assert_alike(twins: tuple[Index, Index], random: Random, *, queries: int) -> None:
-    inverted, scan = twins
-    assert len(inverted) == len(scan)
+def a_ranking(random: Random) -> Ranking | None:
+    if random.random() < 0.4:
+        return None
+    return Ranking(
+        now_ms=random.choice([0, 50, 100]) * DAY_MS,
+        half_life_days=random.choice([None, 0.5, 7, 90]),
+        trust=random.choice([None, {"ada": 1.0, "org": 0.2}]),
+        min_score=random.choice([0.0, 0.0, 1.0]),
+    )
+
+
+def assert_alike(indexes: list[Index], random: Random, *, queries: int) -> None:
+    scan = indexes[0]
     for _ in range(queries):
-        query, limit, wanted = text(random, words_max=6), random.randint(0, 12), a_filter(random)
-        assert inverted.search(query, limit=limit, wanted=wanted) == scan.search(
-            query, limit=limit, wanted=wanted
-        )
+        query, limit = text(random, words_max=6), random.randint(0, 12)
+        wanted, ranking = a_filter(random), a_ranking(random)
+        expected = scan.search(query, limit=limit, wanted=wanted, ranking=ranking)
+        for index in indexes[1:]:
+            assert len(index) == len(scan)
+            found = index.search(query, limit=limit, wanted=wanted, ranking=ranking)
+            assert found == expected
+
+
+def live(indexes: list[Index], random: Random) -> None:
+    """A few memories come, some go, some are verified, and there is upkeep."""
+    added = list(memories(random, random.randint(0, 15)))
+    labels = some_labels(random, len(added))
+    gone = [memory.id for memory in added if random.random() < 0.3]
+    verified = [memory.id for memory in added if random.random() < 0.3]
+    at_ms, steps = random.randint(0, 100) * DAY_MS, random.randint(0, 3)
+    for index in indexes:
+        index.add(added, labels=labels)
+        index.verified(verified, at_ms=at_ms)
+        index.remove(gone)
+        if steps:
+            index.maintain(steps=steps)
 
 
 @pytest.mark.parametrize("block", range(8))
-def test_both_give_the_same_answers_through_random_additions_and_removals(block: int) -> None:
-    for seed in range(250 * block, 250 * (block + 1)):
-        random, twins = Random(seed), (InvertedIndex(), ScanIndex())
-        for _ in range(2):
-            added = list(memories(random, random.randint(0, 15)))
-            gone = [memory.id for memory in added if random.random() < 0.3]
-            for index in twins:
-                index.add(added)
-                index.remove(gone)
-            assert_alike(twins, random, queries=2)
+def test_all_give_the_same_answers_through_random_lives(block: int) -> None:
+    for seed in range(15 * block, 15 * (block + 1)):
+        random = Random(seed)
+        head_rows = random.choice([1, 3, 20])
+        indexes: list[Index] = [ScanIndex()]
+        indexes += [InvertedIndex(engine=engine, head_rows=head_rows) for engine in ENGINES]
+        for _ in range(6):
+            live(indexes, random)
+            assert_alike(indexes, random, queries=3)
 
 
-def test_both_give_the_same_answers_over_thousands_of_memories(twins: tuple[Index, Index]) -> None:
-    random = Random(1)
-    added = [
-        Memory(random.randbytes(32), text(random, words_max=30), "note", (), "ada", 0, True)
-        for _ in range(4000)
-    ]
-    for index in twins:
-        index.add(added)
-    assert_alike(twins, random, queries=20)
-
-
-def test_both_give_the_same_answers_after_most_memories_are_gone(
-    twins: tuple[Index, Index],
+@pytest.mark.parametrize("seed", range(20))
+def test_all_give_the_same_answers_on_the_disk_and_after_opening_anew(
+    tmp_path: Path, seed: int
 ) -> None:
+    random, scan = Random(seed), ScanIndex()
+    for life in range(4):
+        engine = random.choice(ENGINES)  # both read what the other wrote
+        index = InvertedIndex(tmp_path, engine=engine, head_rows=random.choice([1, 3, 20]))
+        for _ in range(random.randint(1, 6)):
+            live([scan, index], random)
+            assert_alike([scan, index], random, queries=2)
+        index.close() if life % 2 else index.checkpoint()
+
+
+def thousands(random: Random, count: int) -> list[Memory]:
+    words = [f"word{int(random.paretovariate(0.7)) % 3000}" for _ in range(40_000)]
+    return [
+        Memory(
+            random.randbytes(32),
+            " ".join(random.choices(words, k=random.randint(1, 60))),
+            random.choice(KINDS),
+            (),
+            random.choice(AUTHORS[1:]),
+            number * DAY_MS // 100,
+            True,
+        )
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize("head_rows", [500, 8192])
+def test_all_give_the_same_answers_over_thousands_of_memories(head_rows: int) -> None:
+    random = Random(head_rows)
+    added = thousands(random, 6_000)
+    indexes: list[Index] = [ScanIndex()]
+    indexes += [InvertedIndex(engine=engine, head_rows=head_rows) for engine in ENGINES]
+    gone = [memory.id for memory in random.sample(added, 700)]
+    for index in indexes:
+        for first in range(0, len(added), 700):
+            index.add(added[first : first + 700])
+        index.remove(gone)
+    for _ in range(15):
+        query = " ".join(random.choice(added).text.split()[: random.randint(1, 30)])
+        wanted, ranking = a_filter(random), a_ranking(random)
+        for terms in ({}, {"wanted": wanted}, {"ranking": ranking}):
+            expected = indexes[0].search(query, limit=10, **terms)
+            assert indexes[1].search(query, limit=10, **terms) == expected
+            assert indexes[2].search(query, limit=10, **terms) == expected
+
+
+def test_both_engines_cut_alike_when_the_budget_is_spent() -> None:
+    random = Random(5)
+    added = thousands(random, 3_000)
+    indexes = [InvertedIndex(engine=engine, head_rows=500) for engine in ENGINES]
+    for index in indexes:
+        for first in range(0, len(added), 300):
+            index.add(added[first : first + 300])
+    cut = 0
+    for _ in range(40):
+        query = " ".join(random.choice(added).text.split()[: random.randint(1, 30)])
+        budget, ranking, wanted = (
+            random.choice([50, 500, 5000]),
+            a_ranking(random),
+            a_filter(random),
+        )
+        one, other = (
+            index.search(query, limit=10, budget=budget, ranking=ranking, wanted=wanted)
+            for index in indexes
+        )
+        assert (one, one.exact) == (other, other.exact)
+        cut += not one.exact
+        if one.exact:
+            assert one == indexes[0].search(query, limit=10, ranking=ranking, wanted=wanted)
+    assert cut > 10
+
+
+def test_both_give_the_same_answers_after_most_memories_are_gone() -> None:
     random = Random(2)
     added = [
         Memory(random.randbytes(32), text(random, words_max=9), "note", ("red",), "ada", 0, True)
         for _ in range(2500)
     ]
-    for index in twins:
+    indexes: list[Index] = [ScanIndex(), InvertedIndex(head_rows=1000)]
+    for index in indexes:
         index.add(added)
         index.remove([memory.id for memory in added[:2200]])
         index.add(added[:100])
-    assert_alike(twins, random, queries=100)
+    assert_alike(indexes, random, queries=100)

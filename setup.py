@@ -1,0 +1,27 @@
+"""Builds the hot loops of the index. Without a compiler the numpy twin serves in their place."""
+
+from setuptools import Extension, setup
+
+SOURCES = ("kernel", "words", "stem", "build", "search")
+
+setup(
+    # The extension keeps to the stable interface: one wheel serves every Python from 3.11 on.
+    options={"bdist_wheel": {"py_limited_api": "cp311"}},
+    ext_modules=[
+        Extension(
+            "synapse.retrieval._kernel",
+            [f"synapse/retrieval/native/{name}.c" for name in SOURCES],
+            depends=["synapse/retrieval/native/kernel.h"],
+            # Doubles must round as Python's do, so no operation may be fused with the next.
+            extra_compile_args=[
+                "-O3",
+                "-std=c11",
+                "-ffp-contract=off",
+                "-fvisibility=hidden",
+                "-g0",
+            ],
+            py_limited_api=True,
+            optional=True,
+        )
+    ],
+)

@@ -1,0 +1,1174 @@
+/* Finding the best rows.
+
+   A row's rank is its total (weights times impacts, as in `bm25`) times its factor (decay times
+   trust, at most `ONE`). Exact search adds up, block after block, as much of each term's list as it
+   takes to leave out no row that could be among the best, in sixteen bits rounded upwards; what can
+   still compete is then totalled exactly from its forward record. A bound is always at least the
+   rank it bounds, and only what stays below the worst of the best is left out, so that ties are
+   decided by id whatever was skipped. */
+
+#include "kernel.h"
+
+typedef struct {
+    u32 at;     /* of the list in LISTS, or of the first posting in RARE_POSTINGS */
+    u32 n;      /* postings; 0: the block lacks the term */
+    u16 rank;   /* in the block's dictionary, for the forward record */
+    u8 greatest, rare;
+} Place;
+
+typedef struct {
+    u64 rank;
+    u32 total, factor, block, row;
+    const u8 *id;
+} Entry;
+
+typedef struct {
+    const Block *block;
+    const u32 *factors; /* by profile; 0 keeps a row out; NULL: all are ONE */
+    u32 greatest_factor, number;
+    u64 bound;
+} Task;
+
+typedef struct {
+    const u16 *run, *row;
+    u32 runs, n, weight, bound, read, term;
+    u16 rank;
+} List;
+
+typedef struct {
+    u32 value, term;
+    u16 row;
+    u8 impact;
+} Rare;
+
+typedef struct {
+    const u32 *weights, *decay;
+    const Place *places;
+    u32 terms, limit, decays, now_s, step_s, since_s, until_s;
+    u64 floor; /* the least rank that may be returned */
+    u64 budget, read, rescored, blocks;
+    u32 kept;  /* rescored at most, when the budget cuts */
+    int cut, timed;
+    Entry *best; /* a heap, the worst first */
+    u32 found;
+    u64 *ranks;  /* a heap of what at least so many rows will reach */
+    u32 ranked;
+    List *lists;
+    Rare *rares;
+    size_t rare_room;
+    u32 list_count, rare_count;
+    u32 competitors;
+    u64 wanted[ROWS_MAX / 64]; /* by rank in the dictionary, whether the query asks for it */
+    u32 sums[ROWS_MAX];
+    _Alignas(64) u16 small_sums[ROWS_MAX];
+    u16 rows[ROWS_MAX], their_sums[ROWS_MAX]; /* of the competitors */
+} Search;
+
+/* Where things are. */
+
+static void note_place(const Block *block, u32 i, u32 rare, u32 key, Place *place)
+{
+    memset(place, 0, sizeof *place);
+    if (i < block->count[FREQUENT_KEYS]) {
+        const u16 *lists = U16(block, LISTS);
+        u64 at = U32(block, FREQUENT_STARTS)[i], words = block->count[LISTS];
+        if (at + 2 <= words && at + 4 + lists[at] + lists[at + 1] <= words)
+            *place = (Place){(u32)at, (u32)lists[at] + 1, (u16)i, (u8)lists[at + 2], 0};
+        return;
+    }
+    u32 n = 0;
+    while (rare + (u64)n < block->count[RARE_KEYS] && U32(block, RARE_KEYS)[rare + n] == key)
+        n++;
+    if (n)
+        *place = (Place){rare, n, 0, (u8)(U32(block, RARE_POSTINGS)[rare] >> 16), 1};
+}
+
+/* Looking a term up means waiting for memory four times in a row. Many are looked up together, step
+   by step, so that their waits overlap. */
+#define TOGETHER 64
+
+typedef struct {
+    const Block *block;
+    Place *place;
+    u32 key, at, rare_at;
+} Lookup;
+
+static void look_up_rare(Lookup *lookups, u32 count)
+{
+    for (Lookup *one = lookups; one < lookups + count; one++)
+        if (one->at == UINT32_MAX)
+            __builtin_prefetch(directory_entry(one->block, RARE_DIRECTORY, one->key));
+    for (Lookup *one = lookups; one < lookups + count; one++)
+        if (one->at == UINT32_MAX) {
+            one->rare_at = *directory_entry(one->block, RARE_DIRECTORY, one->key);
+            __builtin_prefetch(U32(one->block, RARE_KEYS) + one->rare_at);
+        }
+    for (Lookup *one = lookups; one < lookups + count; one++)
+        if (one->at == UINT32_MAX) {
+            one->rare_at = find_key(one->block, RARE_KEYS, one->rare_at, one->key);
+            __builtin_prefetch(U32(one->block, RARE_POSTINGS) + one->rare_at);
+        }
+}
+
+static void look_up(Lookup *lookups, u32 count)
+{
+    for (Lookup *one = lookups; one < lookups + count; one++)
+        __builtin_prefetch(directory_entry(one->block, FREQUENT_DIRECTORY, one->key));
+    for (Lookup *one = lookups; one < lookups + count; one++) {
+        one->at = *directory_entry(one->block, FREQUENT_DIRECTORY, one->key);
+        __builtin_prefetch(U32(one->block, FREQUENT_KEYS) + one->at);
+        __builtin_prefetch(U32(one->block, FREQUENT_STARTS) + one->at + 4);
+    }
+    for (Lookup *one = lookups; one < lookups + count; one++)
+        one->at = find_key(one->block, FREQUENT_KEYS, one->at, one->key);
+    look_up_rare(lookups, count);
+    for (Lookup *one = lookups; one < lookups + count; one++)
+        if (one->at != UINT32_MAX)
+            __builtin_prefetch(U16(one->block, LISTS)
+                               + U32(one->block, FREQUENT_STARTS)[one->at]);
+    for (Lookup *one = lookups; one < lookups + count; one++)
+        note_place(one->block, one->at, one->rare_at, one->key, one->place);
+}
+
+static u32 gone_of(const Block *block, u32 key)
+{
+    u64 low = 0, high = block->gone;
+    while (low < high) {
+        u64 middle = (low + high) / 2;
+        if (block->gone_keys[middle] < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < block->gone && block->gone_keys[low] == key ? block->gone_counts[low] : 0;
+}
+
+static const Block **blocks_of(PyObject *tuple)
+{
+    Py_ssize_t count = PyTuple_Size(tuple);
+    const Block **blocks = malloc(sizeof(Block *) * (size_t)(count + 1));
+    for (Py_ssize_t i = 0; blocks && i < count; i++) {
+        PyObject *each = PyTuple_GetItem(tuple, i);
+        if (!PyObject_TypeCheck(each, block_type)) {
+            PyErr_SetString(PyExc_TypeError, "a Block is needed");
+            free(blocks);
+            return NULL;
+        }
+        blocks[i] = (const Block *)each;
+    }
+    if (!blocks)
+        PyErr_NoMemory();
+    return blocks;
+}
+
+/* locate(blocks, keys) -> (living holders of each key, places for `search`). */
+PyObject *kernel_locate(PyObject *module, PyObject *args)
+{
+    PyObject *tuple, *places = NULL, *holders = NULL;
+    Py_buffer keys;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!y*", &PyTuple_Type, &tuple, &keys))
+        return NULL;
+    size_t terms = (size_t)keys.len / 4, count = (size_t)PyTuple_Size(tuple);
+    const Block **blocks = blocks_of(tuple);
+    u64 *living = calloc(terms + 1, 8);
+    if (blocks && living)
+        places = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * terms * sizeof(Place)));
+    if (places) {
+        Place *first = (Place *)PyBytes_AsString(places), *place = first;
+        const u32 *key = keys.buf;
+        Lookup lookups[TOGETHER];
+        u32 waiting = 0;
+        Py_BEGIN_ALLOW_THREADS
+        for (size_t b = 0; b < count; b++)
+            for (size_t t = 0; t < terms; t++, place++) {
+                lookups[waiting++] = (Lookup){blocks[b], place, key[t], 0, 0};
+                if (waiting == TOGETHER || (b + 1 == count && t + 1 == terms)) {
+                    look_up(lookups, waiting);
+                    waiting = 0;
+                }
+            }
+        place = first;
+        for (size_t b = 0; b < count; b++)
+            for (size_t t = 0; t < terms; t++, place++) {
+                u32 gone = blocks[b]->gone ? gone_of(blocks[b], key[t]) : 0;
+                living[t] += place->n > gone ? place->n - gone : 0;
+            }
+        Py_END_ALLOW_THREADS
+        holders = PyList_New((Py_ssize_t)terms);
+        for (size_t t = 0; holders && t < terms; t++)
+            if (PyList_SetItem(holders, (Py_ssize_t)t, PyLong_FromUnsignedLongLong(living[t])) < 0)
+                Py_CLEAR(holders);
+    }
+    free(living);
+    free(blocks);
+    PyBuffer_Release(&keys);
+    PyObject *both = holders ? PyTuple_Pack(2, holders, places) : NULL;
+    Py_XDECREF(holders);
+    Py_XDECREF(places);
+    return both;
+}
+
+static u64 mixed(const u8 *id)
+{
+    u64 hash = 0x9E3779B97F4A7C15u, part;
+    for (int i = 0; i < ID_BYTES; i += 8) {
+        memcpy(&part, id + i, 8);
+        hash = (hash ^ part) * 0xD6E8FEB86659FD93u;
+        hash ^= hash >> 32;
+    }
+    return hash;
+}
+
+static int find_one(const Block *block, const u8 *id, u64 hash)
+{
+    u64 words = block->count[ID_FILTER], word, high = hash >> 32;
+    u64 bits = (u64)1 << (hash & 63) | (u64)1 << (hash >> 6 & 63) | (u64)1 << (hash >> 12 & 63);
+    memcpy(&word, block->start[ID_FILTER] + 8 * (high * words >> 32), 8);
+    if ((word & bits) != bits)
+        return -1;
+    u64 buckets = block->count[ID_STARTS] - 1, bucket = high * buckets >> 32;
+    u32 at = U32(block, ID_STARTS)[bucket], end = U32(block, ID_STARTS)[bucket + 1];
+    for (; at < end && at < block->rows; at++) {
+        u16 row = U16(block, ID_ROWS)[at];
+        if (row < block->rows && memcmp(block->start[IDS] + ID_BYTES * (u64)row, id, ID_BYTES) == 0)
+            return row;
+    }
+    return -1;
+}
+
+/* find(blocks, ids) -> for each id of 32 bytes, block << 16 | row where it lives, or -1. */
+PyObject *kernel_find(PyObject *module, PyObject *args)
+{
+    PyObject *tuple, *found = NULL;
+    Py_buffer ids;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!y*", &PyTuple_Type, &tuple, &ids))
+        return NULL;
+    const Block **blocks = blocks_of(tuple);
+    Py_ssize_t count = PyTuple_Size(tuple), wanted = ids.len / ID_BYTES;
+    if (blocks)
+        found = PyList_New(wanted);
+    for (Py_ssize_t i = 0; found && i < wanted; i++) {
+        const u8 *id = (const u8 *)ids.buf + ID_BYTES * i;
+        u64 hash = mixed(id);
+        long long place = -1;
+        for (Py_ssize_t b = 0; b < count && place < 0; b++) {
+            int row = find_one(blocks[b], id, hash);
+            if (row >= 0 && !(blocks[b]->dead && blocks[b]->dead[row]))
+                place = (long long)b << 16 | row;
+        }
+        if (PyList_SetItem(found, i, PyLong_FromLongLong(place)) < 0)
+            Py_CLEAR(found);
+    }
+    free(blocks);
+    PyBuffer_Release(&ids);
+    return found;
+}
+
+/* The best so far. */
+
+static int worse(const Entry *a, const Entry *b)
+{
+    if (a->rank != b->rank)
+        return a->rank < b->rank;
+    return memcmp(a->id, b->id, ID_BYTES) > 0;
+}
+
+static void sink(Entry *heap, u32 count, u32 at)
+{
+    for (u32 child; (child = 2 * at + 1) < count; at = child) {
+        if (child + 1 < count && worse(&heap[child + 1], &heap[child]))
+            child++;
+        if (!worse(&heap[child], &heap[at]))
+            return;
+        Entry swapped = heap[at];
+        heap[at] = heap[child];
+        heap[child] = swapped;
+    }
+}
+
+static void offer(Search *search, Entry entry)
+{
+    if (entry.rank < search->floor)
+        return;
+    Entry *heap = search->best;
+    if (search->found == search->limit) {
+        if (worse(&heap[0], &entry)) {
+            heap[0] = entry;
+            sink(heap, search->found, 0);
+        }
+        return;
+    }
+    u32 at = search->found++;
+    heap[at] = entry;
+    while (at && worse(&heap[at], &heap[(at - 1) / 2])) {
+        Entry swapped = heap[at];
+        heap[at] = heap[(at - 1) / 2];
+        heap[(at - 1) / 2] = swapped;
+        at = (at - 1) / 2;
+    }
+}
+
+/* What a row must reach to be of interest. */
+static u64 threshold(const Search *search)
+{
+    u64 worst = search->found == search->limit ? search->best[0].rank : 0;
+    return worst > search->floor ? worst : search->floor;
+}
+
+/* One more row will reach `rank`; the least of the best `limit` such promises is ranks[0]. */
+static void promise(Search *search, u64 rank)
+{
+    u64 *heap = search->ranks;
+    u32 at;
+    if (search->ranked < search->limit) {
+        for (at = search->ranked++; at && heap[(at - 1) / 2] > rank; at = (at - 1) / 2)
+            heap[at] = heap[(at - 1) / 2];
+        heap[at] = rank;
+        return;
+    }
+    if (heap[0] >= rank)
+        return;
+    at = 0;
+    for (u32 child; (child = 2 * at + 1) < search->ranked; at = child) {
+        if (child + 1 < search->ranked && heap[child + 1] < heap[child])
+            child++;
+        if (heap[child] >= rank)
+            break;
+        heap[at] = heap[child];
+    }
+    heap[at] = rank;
+}
+
+static void promise_the_best(Search *search)
+{
+    search->ranked = 0;
+    for (u32 i = 0; i < search->found; i++)
+        promise(search, search->best[i].rank);
+}
+
+static u64 promised(const Search *search)
+{
+    u64 least = search->ranked == search->limit ? search->ranks[0] : 0;
+    return least > search->floor ? least : search->floor;
+}
+
+/* Factors. */
+
+static u32 decay_at(const Search *search, u32 verified_s)
+{
+    if (!search->decays)
+        return ONE;
+    u32 steps = search->now_s > verified_s ? (search->now_s - verified_s) / search->step_s : 0;
+    return search->decay[steps < search->decays ? steps : search->decays - 1];
+}
+
+static u32 times(u32 decay, u32 factor)
+{
+    u32 both = (u32)((u64)decay * factor >> 16);
+    return both ? both : 1;
+}
+
+/* A row's factor; 0 for one that is removed, filtered out or not there. */
+static u32 factor_of(const Search *search, const Task *task, u32 row)
+{
+    const Block *block = task->block;
+    if (row >= block->rows || (block->dead && block->dead[row]))
+        return 0;
+    u32 created_s = U32(block, CREATED)[row], factor = ONE;
+    if (search->timed && (created_s < search->since_s || created_s >= search->until_s))
+        return 0;
+    if (task->factors) {
+        u32 profile = block->count[PROFILES] ? U16(block, PROFILES)[row] : 0;
+        factor = profile < block->profiles ? task->factors[profile] : 0;
+        if (!factor)
+            return 0;
+    }
+    return search->decays ? times(decay_at(search, block->verified[row]), factor) : factor;
+}
+
+/* Exact totals. */
+
+static void want(Search *search, int on)
+{
+    for (u32 i = 0; i < search->list_count; i++) {
+        u64 bit = (u64)1 << (search->lists[i].rank % 64);
+        u64 *word = &search->wanted[search->lists[i].rank / 64];
+        *word = on ? *word | bit : *word & ~bit;
+    }
+}
+
+static u32 total_of(const Search *search, const Block *block, u32 row)
+{
+    u64 from = U32(block, FORWARD_STARTS)[row], to = U32(block, FORWARD_STARTS)[row + 1];
+    u32 total = 0;
+    if (from <= to && to <= block->count[FORWARD]) {
+        u64 held = to - from;
+        const u8 *record = block->start[FORWARD] + 3 * from;
+        for (u64 i = 0; i < held; i++) {
+            u16 rank;
+            memcpy(&rank, record + 2 * i, 2);
+            if (!(search->wanted[rank / 64] >> (rank % 64) & 1))
+                continue;
+            for (u32 t = 0; t < search->list_count; t++)
+                if (search->lists[t].rank == rank) {
+                    total += search->lists[t].weight * record[2 * held + i];
+                    break;
+                }
+        }
+    }
+    for (u32 i = 0; i < search->rare_count; i++)
+        if (search->rares[i].row == row)
+            total += search->rares[i].value;
+    return total;
+}
+
+static void rescore(Search *search, const Task *task, u32 row, u32 factor)
+{
+    u32 total = total_of(search, task->block, row);
+    search->rescored++;
+    if (total)
+        offer(search, (Entry){(u64)total * factor, total, factor, task->number, row,
+                              task->block->start[IDS] + ID_BYTES * (u64)row});
+}
+
+/* One block. */
+
+/* `least`: by term, the least impact that is wanted; NULL: all are. */
+static int take_lists(Search *search, const Task *task, const u32 *least)
+{
+    const Block *block = task->block;
+    const Place *place = search->places + (u64)task->number * search->terms;
+    search->list_count = search->rare_count = 0;
+    for (u32 t = 0; t < search->terms; t++, place++) {
+        u32 weight = search->weights[t];
+        if (!place->n || !weight || (least && least[t] > IMPACT_MAX))
+            continue;
+        if (place->rare) {
+            if (search->rare_count + place->n > search->rare_room) {
+                search->rare_room = 2 * (search->rare_count + place->n);
+                Rare *more = realloc(search->rares, search->rare_room * sizeof(Rare));
+                if (!more)
+                    return -1;
+                search->rares = more;
+            }
+            for (u32 i = 0; i < place->n; i++) {
+                u32 posting = U32(block, RARE_POSTINGS)[place->at + i];
+                if ((u16)posting < block->rows)
+                    search->rares[search->rare_count++] =
+                        (Rare){weight * (posting >> 16 & 255), t, (u16)posting,
+                               (u8)(posting >> 16)};
+            }
+        } else {
+            const u16 *list = U16(block, LISTS) + place->at;
+            u32 runs = (u32)list[1] + 1;
+            search->lists[search->list_count++] = (List){
+                list + 2, list + 2 + runs, runs, place->n, weight, weight * place->greatest, 0,
+                t, place->rank};
+        }
+    }
+    return 0;
+}
+
+/* By how much each posting of a list can add: the shortest way to a high total comes first. */
+static int compare_lists(const void *a, const void *b)
+{
+    const List *x = a, *y = b;
+    u64 left = (u64)x->bound * y->n, right = (u64)y->bound * x->n;
+    if (left != right)
+        return left > right ? -1 : 1;
+    return (x->rank > y->rank) - (x->rank < y->rank);
+}
+
+/* How much may stay unread, as a share of what a row needs: more means fewer postings read and more
+   rows totalled exactly. Measured at a million; a third and an eighth are slower. */
+#define UNREAD_SHARE 5
+
+/* Decides how far each list is read; gives what the unread parts can add to a row at most. */
+static u32 plan(Search *search, u64 needed)
+{
+    u64 allowed = needed / UNREAD_SHARE, unread = 0;
+    List *lists = search->lists;
+    if (search->list_count > 1)
+        qsort(lists, search->list_count, sizeof(List), compare_lists);
+    u32 i = search->list_count;
+    for (; i && unread + lists[i - 1].bound <= allowed; i--) {
+        unread += lists[i - 1].bound;
+        lists[i - 1].read = 0;
+    }
+    for (u32 j = 0; j < i; j++)
+        lists[j].read = lists[j].n;
+    if (i) {
+        List *last = &lists[i - 1];
+        u64 impact = (allowed - unread) / last->weight;
+        u32 read = 0, left = 0;
+        for (u32 run = 0; run < last->runs && !left; run++) {
+            if ((last->run[run] & 255) > impact)
+                read += (u32)(last->run[run] >> 8) + 1;
+            else
+                left = last->run[run] & 255;
+        }
+        last->read = read < last->n ? read : last->n;
+        unread += (u64)left * last->weight;
+    }
+    return (u32)unread;
+}
+
+/* The least shift at which no sum of what is read exceeds sixteen bits. */
+static int shift_for(const Search *search)
+{
+    u64 sum = 0, terms = search->list_count + 1;
+    for (u32 i = 0; i < search->list_count; i++)
+        if (search->lists[i].read)
+            sum += search->lists[i].bound;
+    for (u32 i = 0; i < search->rare_count; i++) {
+        sum += search->rares[i].value;
+        terms++;
+    }
+    int shift = 0;
+    while ((sum >> shift) + terms > 65535)
+        shift++;
+    return shift;
+}
+
+static u64 accumulate(Search *search, int shift)
+{
+    u16 *sums = search->small_sums;
+    u32 over = ((u32)1 << shift) - 1;
+    u64 done = 0;
+    for (u32 i = 0; i < search->list_count; i++) {
+        const List *list = &search->lists[i];
+        const u16 *row = list->row, *end = row + list->read;
+        for (u32 run = 0; row < end && run < list->runs; run++) {
+            u16 value = (u16)(((u64)list->weight * (list->run[run] & 255) + over) >> shift);
+            const u16 *stop = row + (list->run[run] >> 8) + 1;
+            for (stop = stop < end ? stop : end; row < stop; row++)
+                sums[*row] += value;
+        }
+        done += list->read;
+    }
+    for (u32 i = 0; i < search->rare_count; i++)
+        sums[search->rares[i].row] += (u16)(((u64)search->rares[i].value + over) >> shift);
+    return done + search->rare_count;
+}
+
+/* Whether all rows that are read exist, as they do unless the segment is damaged. */
+WIDE static int rows_exist(const Search *search, u32 rows)
+{
+    u16 last = 0;
+    for (u32 i = 0; i < search->list_count; i++) {
+        const u16 *row = search->lists[i].row;
+        for (u32 j = 0; j < search->lists[i].read; j++)
+            last = row[j] > last ? row[j] : last;
+    }
+    return last < rows;
+}
+
+typedef struct {
+    const Task *task;
+    u64 greatest; /* factor in this block */
+    u32 unread, slack;
+    int shift;
+    u16 bar; /* a sum below it cannot compete */
+} Gate;
+
+static void raise_bar(const Search *search, Gate *gate)
+{
+    u64 needed = (promised(search) + gate->greatest - 1) / gate->greatest;
+    u64 bar = needed > gate->unread
+        ? (needed - gate->unread + ((u64)1 << gate->shift) - 1) >> gate->shift : 0;
+    gate->bar = (u16)(bar > 65535 ? 65535 : bar ? bar : 1);
+}
+
+/* A row whose sum reaches the bar: note it down, and see whether that raises the bar. */
+static void consider(Search *search, Gate *gate, u32 row, u16 sum)
+{
+    u32 factor = factor_of(search, gate->task, row);
+    if (!factor)
+        return;
+    search->rows[search->competitors] = (u16)row;
+    search->their_sums[search->competitors++] = sum;
+    u64 least = sum > gate->slack ? (u64)(sum - gate->slack) << gate->shift : 0;
+    if (least * factor > promised(search)) {
+        promise(search, least * factor);
+        raise_bar(search, gate);
+    }
+}
+
+#define CHUNK 64
+
+#ifdef __GNUC__
+typedef u16 Lanes __attribute__((vector_size(32), aligned(32), may_alias));
+typedef u64 Wide __attribute__((vector_size(32), aligned(32), may_alias));
+
+/* The first chunk from `at` on that holds a sum of at least `bar`; what comes before is zeroed. */
+WIDE static u32 next_chunk(u16 *sums, u32 at, u32 end, u16 bar)
+{
+    const Lanes bars = (Lanes){0} + bar, nothing = {0};
+    for (; at < end; at += CHUNK) {
+        Lanes *lanes = (Lanes *)(sums + at);
+        Wide reached = (Wide)(lanes[0] >= bars) | (Wide)(lanes[1] >= bars)
+            | (Wide)(lanes[2] >= bars) | (Wide)(lanes[3] >= bars);
+        if (reached[0] | reached[1] | reached[2] | reached[3])
+            return at;
+        lanes[0] = lanes[1] = lanes[2] = lanes[3] = nothing;
+    }
+    return end;
+}
+#else
+static u32 next_chunk(u16 *sums, u32 at, u32 end, u16 bar)
+{
+    for (; at < end; at++) {
+        if (sums[at] >= bar)
+            return at / CHUNK * CHUNK;
+        sums[at] = 0;
+    }
+    return end;
+}
+#endif
+
+static void gather_all(Search *search, Gate *gate)
+{
+    u16 *sums = search->small_sums;
+    u32 end = (gate->task->block->rows + CHUNK - 1) / CHUNK * CHUNK;
+    for (u32 at = 0; (at = next_chunk(sums, at, end, gate->bar)) < end; at += CHUNK) {
+        for (u32 row = at; row < at + CHUNK; row++)
+            if (sums[row] >= gate->bar)
+                consider(search, gate, row, sums[row]);
+        memset(sums + at, 0, CHUNK * sizeof(u16));
+    }
+    if (end >= ROWS_MAX / 2) /* nothing is there, unless the segment is damaged */
+        memset(sums + end, 0, (ROWS_MAX - end) * sizeof(u16));
+}
+
+static void gather_read(Search *search, Gate *gate)
+{
+    u16 *sums = search->small_sums;
+    for (u32 i = 0; i < search->list_count; i++)
+        for (u32 j = 0; j < search->lists[i].read; j++) {
+            u32 row = search->lists[i].row[j];
+            u16 sum = sums[row];
+            sums[row] = 0;
+            if (sum >= gate->bar)
+                consider(search, gate, row, sum);
+        }
+    for (u32 i = 0; i < search->rare_count; i++) {
+        u32 row = search->rares[i].row;
+        u16 sum = sums[row];
+        sums[row] = 0;
+        if (sum >= gate->bar)
+            consider(search, gate, row, sum);
+    }
+}
+
+/* Asks for the records of the next competitors, so that they are near when their turn comes. */
+static void fetch_ahead(const Search *search, const Block *block, u32 at)
+{
+    if (at + 16 < search->competitors)
+        __builtin_prefetch(U32(block, FORWARD_STARTS) + search->rows[at + 16]);
+    if (at + 8 < search->competitors) {
+        u64 start = U32(block, FORWARD_STARTS)[search->rows[at + 8]];
+        const u8 *record = block->start[FORWARD] + 3 * start;
+        if (start < block->count[FORWARD])
+            for (int line = 0; line < 3; line++)
+                __builtin_prefetch(record + 64 * line);
+    }
+}
+
+#define READ_PER_ROW 16 /* reading the lists twice beats reading every sum when they are shorter */
+
+static int search_block(Search *search, const Task *task)
+{
+    const Block *block = task->block;
+    if (take_lists(search, task, NULL) < 0)
+        return -1;
+    promise_the_best(search);
+    Gate gate = {.task = task, .greatest = times(decay_at(search, block->newest_s),
+                                                 task->greatest_factor)};
+    if (!search->decays)
+        gate.greatest = task->greatest_factor;
+    u64 needed = (promised(search) + gate.greatest - 1) / gate.greatest;
+    gate.unread = plan(search, needed);
+    gate.shift = shift_for(search);
+    gate.slack = search->list_count + search->rare_count;
+    if (block->rows < ROWS_MAX / 2 && !rows_exist(search, block->rows))
+        return 0;
+    u64 read = accumulate(search, gate.shift);
+    search->read += read;
+    search->blocks++;
+    raise_bar(search, &gate);
+    search->competitors = 0;
+    if (read < block->rows / READ_PER_ROW)
+        gather_read(search, &gate);
+    else
+        gather_all(search, &gate);
+    want(search, 1);
+    for (u32 i = 0; i < search->competitors; i++) {
+        fetch_ahead(search, block, i);
+        u32 row = search->rows[i];
+        u64 most = ((u64)search->their_sums[i] << gate.shift) + gate.unread;
+        u64 worst = promised(search);
+        if (most * gate.greatest < worst)
+            continue;
+        u32 factor = factor_of(search, task, row);
+        if (most * factor >= (worst > threshold(search) ? worst : threshold(search)))
+            rescore(search, task, row, factor);
+    }
+    want(search, 0);
+    return 0;
+}
+
+static int compare_tasks(const void *a, const void *b)
+{
+    const Task *x = a, *y = b;
+    if (x->bound != y->bound)
+        return x->bound > y->bound ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+/* The greatest rank any row of a block can have. */
+static u64 bound_of(const Search *search, const Task *task)
+{
+    const Place *place = search->places + (u64)task->number * search->terms;
+    u64 sum = 0, factor = task->greatest_factor;
+    for (u32 t = 0; t < search->terms; t++)
+        if (place[t].n)
+            sum += (u64)search->weights[t] * place[t].greatest;
+    if (search->decays && factor)
+        factor = times(decay_at(search, task->block->newest_s), task->greatest_factor);
+    return sum * factor;
+}
+
+static int search_exactly(Search *search, Task *tasks, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        tasks[i].bound = bound_of(search, &tasks[i]);
+    qsort(tasks, count, sizeof(Task), compare_tasks);
+    for (size_t i = 0; i < count; i++) {
+        if (!tasks[i].bound || tasks[i].bound < threshold(search))
+            break;
+        if (search_block(search, &tasks[i]) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* With a budget: the postings that add most to a total are read, of whatever term, down to what the
+   budget allows; the rows with the best sums are then totalled exactly. (Lin and Trotman 2015,
+   "Anytime ranking for impact-ordered indexes".) */
+
+typedef struct {
+    u64 rank;
+    u32 task, row, factor;
+} Candidate;
+
+static int behind(const Candidate *a, const Candidate *b)
+{
+    if (a->rank != b->rank)
+        return a->rank < b->rank;
+    return a->task != b->task ? a->task > b->task : a->row > b->row;
+}
+
+typedef struct {
+    Candidate *at;
+    u32 count, room;
+} Candidates;
+
+static void sift(Candidates *heap, u32 at)
+{
+    Candidate moved = heap->at[at];
+    for (u32 child; (child = 2 * at + 1) < heap->count; at = child) {
+        if (child + 1 < heap->count && behind(&heap->at[child + 1], &heap->at[child]))
+            child++;
+        if (!behind(&heap->at[child], &moved))
+            break;
+        heap->at[at] = heap->at[child];
+    }
+    heap->at[at] = moved;
+}
+
+static void note(Candidates *heap, Candidate candidate)
+{
+    if (heap->count < heap->room) {
+        heap->at[heap->count++] = candidate;
+        if (heap->count == heap->room)
+            for (u32 at = heap->count / 2; at--;)
+                sift(heap, at);
+    } else if (behind(&heap->at[0], &candidate)) {
+        heap->at[0] = candidate;
+        sift(heap, 0);
+    }
+}
+
+static int compare_candidates(const void *a, const void *b)
+{
+    const Candidate *x = a, *y = b;
+    if (x->task != y->task)
+        return x->task < y->task ? -1 : 1;
+    return (x->row > y->row) - (x->row < y->row);
+}
+
+/* How many postings of a term have at least each impact, in one block of every `stride`. */
+static void impacts_of(const Search *search, const Task *tasks, size_t count, size_t stride,
+                       u32 term, u64 *counts)
+{
+    for (size_t i = 0; i < count; i += stride) {
+        const Block *block = tasks[i].block;
+        const Place *place = search->places + (u64)tasks[i].number * search->terms + term;
+        if (place->rare)
+            for (u32 j = 0; j < place->n; j++)
+                counts[U32(block, RARE_POSTINGS)[place->at + j] >> 16 & 255]++;
+        else if (place->n) {
+            const u16 *list = U16(block, LISTS) + place->at;
+            for (u32 run = 0; run <= list[1]; run++)
+                counts[list[2 + run] & 255] += (u64)(list[2 + run] >> 8) + 1;
+        }
+    }
+    for (int impact = IMPACT_MAX; impact > 0; impact--)
+        counts[impact - 1] += counts[impact];
+}
+
+#define UNREAD 256 /* above every impact */
+#define SAMPLES 16 /* blocks whose impacts are counted: what is read comes near the budget */
+
+/* The least impact at which a posting of this weight adds `part` to a total. */
+static u32 impact_for(u64 part, u32 weight)
+{
+    u64 impact = weight ? (part + weight - 1) / weight : UNREAD;
+    return impact > IMPACT_MAX ? UNREAD : (u32)impact;
+}
+
+/* By term, the least impact that is read. -1: no memory. */
+static int share_out(const Search *search, const Task *tasks, size_t count, u32 *least)
+{
+    u64 *counts = calloc(256 * ((size_t)search->terms + 1), sizeof(u64));
+    size_t stride = count > SAMPLES ? count / SAMPLES : 1;
+    u64 sampled = (count + stride - 1) / stride, low = 1, high = 1;
+    if (!counts)
+        return -1;
+    for (u32 t = 0; t < search->terms; t++) {
+        impacts_of(search, tasks, count, stride, t, counts + 256 * t);
+        if ((u64)search->weights[t] * IMPACT_MAX >= high)
+            high = (u64)search->weights[t] * IMPACT_MAX + 1;
+    }
+    while (low < high) { /* for the least part at which all postings fit */
+        u64 part = (low + high) / 2, sum = 0;
+        for (u32 t = 0; t < search->terms; t++) {
+            u32 impact = impact_for(part, search->weights[t]);
+            sum += impact < UNREAD ? counts[256 * t + impact] : 0;
+        }
+        if (sum * count <= search->budget * sampled)
+            high = part;
+        else
+            low = part + 1;
+    }
+    for (u32 t = 0; t < search->terms; t++)
+        least[t] = impact_for(low, search->weights[t]);
+    free(counts);
+    return 0;
+}
+
+static u32 read_down_to(const List *list, u32 least)
+{
+    u32 read = 0;
+    if (!least)
+        return list->n;
+    for (u32 run = 0; run < list->runs && (list->run[run] & 255) >= least; run++)
+        read += (u32)(list->run[run] >> 8) + 1;
+    return read < list->n ? read : list->n;
+}
+
+static void sum_up(Search *search)
+{
+    for (u32 i = 0; i < search->list_count; i++) {
+        const List *list = &search->lists[i];
+        const u16 *row = list->row, *end = row + list->read;
+        for (u32 run = 0; row < end && run < list->runs; run++) {
+            u32 value = list->weight * (list->run[run] & 255);
+            const u16 *stop = row + (list->run[run] >> 8) + 1;
+            for (stop = stop < end ? stop : end; row < stop; row++)
+                search->sums[*row] += value;
+        }
+        search->read += list->read;
+    }
+    for (u32 i = 0; i < search->rare_count; i++)
+        search->sums[search->rares[i].row] += search->rares[i].value;
+    search->read += search->rare_count;
+}
+
+static void take_sum(Search *search, const Task *task, u32 number, u32 row, Candidates *heap)
+{
+    u64 sum = search->sums[row];
+    search->sums[row] = 0;
+    u64 worst = heap->count == heap->room ? heap->at[0].rank : 0;
+    if (!sum || sum * ONE < worst)
+        return;
+    u32 factor = factor_of(search, task, row);
+    if (factor)
+        note(heap, (Candidate){sum * factor, number, row, factor});
+}
+
+static int sum_block(Search *search, const Task *task, u32 number, const u32 *least,
+                     Candidates *heap)
+{
+    if (take_lists(search, task, least) < 0)
+        return -1;
+    for (u32 i = 0; i < search->list_count; i++)
+        search->lists[i].read = read_down_to(&search->lists[i], least[search->lists[i].term]);
+    u32 kept = 0;
+    for (u32 i = 0; i < search->rare_count; i++)
+        if (search->rares[i].impact >= least[search->rares[i].term])
+            search->rares[kept++] = search->rares[i];
+    search->rare_count = kept;
+    sum_up(search);
+    search->blocks++;
+    for (u32 i = 0; i < search->list_count; i++)
+        for (u32 j = 0; j < search->lists[i].read; j++)
+            take_sum(search, task, number, search->lists[i].row[j], heap);
+    for (u32 i = 0; i < search->rare_count; i++)
+        take_sum(search, task, number, search->rares[i].row, heap);
+    return 0;
+}
+
+/* Asks for the records of the next candidates, so that they are near when their turn comes. */
+static void fetch_candidates(const Task *tasks, const Candidates *heap, u32 at)
+{
+    if (at + 16 < heap->count) {
+        const Candidate *next = &heap->at[at + 16];
+        __builtin_prefetch(U32(tasks[next->task].block, FORWARD_STARTS) + next->row);
+    }
+    if (at + 8 < heap->count) {
+        const Candidate *next = &heap->at[at + 8];
+        const Block *block = tasks[next->task].block;
+        u64 start = U32(block, FORWARD_STARTS)[next->row];
+        for (int line = 0; line < 3 && start < block->count[FORWARD]; line++)
+            __builtin_prefetch(block->start[FORWARD] + 3 * start + 64 * line);
+    }
+}
+
+/* Asks for what will be read of a block, a few blocks ahead. */
+static void fetch_lists(const Search *search, const Task *task, const u32 *least)
+{
+    const Place *place = search->places + (u64)task->number * search->terms;
+    for (u32 t = 0; t < search->terms; t++, place++) {
+        if (!place->n || place->rare || least[t] > IMPACT_MAX)
+            continue;
+        const u16 *list = U16(task->block, LISTS) + place->at;
+        const u16 *rows = list + 3 + list[1];
+        for (u32 ahead = 0; ahead < place->n && ahead < 128; ahead += 32) {
+            __builtin_prefetch(list + ahead);
+            __builtin_prefetch(rows + ahead);
+        }
+    }
+}
+
+static int search_within_budget(Search *search, const Task *tasks, size_t count)
+{
+    Candidates heap = {malloc(sizeof(Candidate) * ((size_t)search->kept + 1)), 0, search->kept};
+    u32 *least = malloc(sizeof(u32) * (search->terms + 1));
+    int failed = !heap.at || !least || share_out(search, tasks, count, least) < 0;
+    for (size_t i = 0; i < count && !failed; i++) {
+        if (i + 3 < count)
+            fetch_lists(search, &tasks[i + 3], least);
+        failed = sum_block(search, &tasks[i], (u32)i, least, &heap) < 0;
+    }
+    if (!failed)
+        qsort(heap.at, heap.count, sizeof(Candidate), compare_candidates);
+    for (u32 i = 0, next; i < heap.count && !failed; i = next) {
+        const Task *task = &tasks[heap.at[i].task];
+        failed = take_lists(search, task, NULL) < 0;
+        want(search, 1);
+        for (next = i; next < heap.count && heap.at[next].task == heap.at[i].task; next++) {
+            fetch_candidates(tasks, &heap, next);
+            rescore(search, task, heap.at[next].row, heap.at[next].factor);
+        }
+        want(search, 0);
+    }
+    free(heap.at);
+    free(least);
+    return failed ? -1 : 0;
+}
+
+/* The function that Python calls. */
+
+/* One for each thread, and kept: its sums are all zero between two searches. */
+static _Thread_local Search *kept_search;
+
+static int run(Search *search, Task *tasks, size_t count)
+{
+    u64 cost = 0;
+    for (size_t i = 0; i < count; i++) {
+        const Place *place = search->places + (u64)tasks[i].number * search->terms;
+        for (u32 t = 0; t < search->terms; t++)
+            cost += place[t].n;
+    }
+    search->cut = search->budget && cost > search->budget;
+    int failed = search->cut ? search_within_budget(search, tasks, count)
+                             : search_exactly(search, tasks, count);
+    return failed;
+}
+
+/* The best first: takes the heap apart from the end. */
+static void put_in_order(Search *search)
+{
+    for (u32 left = search->found; left > 1; left--) {
+        Entry worst = search->best[0];
+        search->best[0] = search->best[left - 1];
+        search->best[left - 1] = worst;
+        sink(search->best, left - 1, 0);
+    }
+}
+
+static PyObject *report(const Search *search)
+{
+    PyObject *hits = PyList_New(search->found);
+    for (u32 i = 0; hits && i < search->found; i++) {
+        const Entry *entry = &search->best[i];
+        PyObject *hit = Py_BuildValue("(IIII)", entry->block, entry->row, entry->total,
+                                      entry->factor);
+        if (!hit || PyList_SetItem(hits, i, hit) < 0)
+            Py_CLEAR(hits);
+    }
+    if (!hits)
+        return NULL;
+    return Py_BuildValue("(N(KKKO))", hits, search->read, search->rescored, search->blocks,
+                         search->cut ? Py_True : Py_False);
+}
+
+/* What each block's profiles are worth: None for all the same, or (factors, the greatest). */
+static int take_tasks(PyObject *factors, const Block **blocks, size_t count, Task *tasks,
+                      Py_buffer *views, size_t *taken)
+{
+    if (factors != Py_None && (!PyTuple_Check(factors) || PyTuple_Size(factors) != (Py_ssize_t)count)) {
+        PyErr_SetString(PyExc_ValueError, "one entry for each block is needed");
+        return -1;
+    }
+    for (size_t i = 0; i < count; i++) {
+        Task task = {blocks[i], NULL, ONE, (u32)i, 0};
+        PyObject *each = factors == Py_None ? Py_None : PyTuple_GetItem(factors, (Py_ssize_t)i);
+        if (!each)
+            return -1;
+        if (each != Py_None) {
+            if (!PyArg_ParseTuple(each, "y*I", &views[i], &task.greatest_factor))
+                return -1;
+            if ((u64)views[i].len != 4 * (u64)blocks[i]->profiles) {
+                PyErr_SetString(PyExc_ValueError, "one factor for each profile is needed");
+                return -1;
+            }
+            task.factors = views[i].buf;
+        }
+        if (task.greatest_factor && blocks[i]->rows)
+            tasks[(*taken)++] = task;
+    }
+    return 0;
+}
+
+typedef struct {
+    PyObject *blocks, *decay, *factors;
+    Py_buffer places, weights, decay_view;
+    u32 limit, now_s, step_s, since_s, until_s, kept;
+    u64 floor, budget;
+} Arguments;
+
+static Search *new_search(void)
+{
+    void *made = NULL;
+    if (posix_memalign(&made, 64, sizeof(Search)))
+        return NULL;
+    return memset(made, 0, sizeof(Search));
+}
+
+static Search *prepare(const Arguments *given, size_t count)
+{
+    if (!kept_search)
+        kept_search = new_search();
+    Search *search = kept_search;
+    u32 terms = (u32)(given->weights.len / 4);
+    if (!search || (u64)given->places.len != count * terms * sizeof(Place) || !given->step_s) {
+        PyErr_SetString(PyExc_ValueError, "one place for each block and term is needed");
+        return NULL;
+    }
+    search->weights = given->weights.buf;
+    search->places = given->places.buf;
+    search->terms = terms;
+    search->limit = given->limit;
+    search->decay = given->decay_view.obj ? given->decay_view.buf : NULL;
+    search->decays = given->decay_view.obj ? (u32)(given->decay_view.len / 4) : 0;
+    search->now_s = given->now_s;
+    search->step_s = given->step_s;
+    search->since_s = given->since_s;
+    search->until_s = given->until_s;
+    search->timed = given->since_s > 0 || given->until_s < UINT32_MAX;
+    search->floor = given->floor;
+    search->budget = given->budget;
+    search->kept = given->kept;
+    search->read = search->rescored = search->blocks = 0;
+    search->found = search->ranked = 0;
+    search->best = malloc(sizeof(Entry) * ((size_t)given->limit + 1));
+    search->ranks = malloc(sizeof(u64) * ((size_t)given->limit + 1));
+    search->lists = malloc(sizeof(List) * ((size_t)terms + 1));
+    if (!search->best || !search->ranks || !search->lists)
+        PyErr_NoMemory();
+    return search;
+}
+
+static PyObject *search_blocks(const Arguments *given, const Block **blocks, size_t count)
+{
+    PyObject *answer = NULL;
+    size_t taken = 0;
+    Task *tasks = malloc(sizeof(Task) * (count + 1));
+    Py_buffer *views = calloc(count + 1, sizeof(Py_buffer));
+    Search *search = prepare(given, count);
+    if (tasks && views && search && !PyErr_Occurred()
+        && take_tasks(given->factors, blocks, count, tasks, views, &taken) == 0) {
+        int failed;
+        Py_BEGIN_ALLOW_THREADS
+        failed = run(search, tasks, taken);
+        if (!failed)
+            put_in_order(search);
+        Py_END_ALLOW_THREADS
+        answer = failed ? PyErr_NoMemory() : report(search);
+    } else if (!PyErr_Occurred())
+        PyErr_NoMemory();
+    if (search) {
+        free(search->best);
+        free(search->ranks);
+        free(search->lists);
+    }
+    for (size_t i = 0; views && i < count; i++)
+        if (views[i].obj)
+            PyBuffer_Release(&views[i]);
+    free(tasks);
+    free(views);
+    return answer;
+}
+
+/* search(blocks, places, weights, limit, floor, decay, now_s, step_s, since_s, until_s, factors,
+          budget, kept)
+   -> ([(block, row, total, factor)], (postings read, rows rescored, blocks searched, cut)) */
+PyObject *kernel_search(PyObject *module, PyObject *args)
+{
+    Arguments given;
+    PyObject *answer = NULL;
+    memset(&given, 0, sizeof given);
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!y*y*IKOIIIIOKI", &PyTuple_Type, &given.blocks, &given.places,
+                          &given.weights, &given.limit, &given.floor, &given.decay,
+                          &given.now_s, &given.step_s, &given.since_s, &given.until_s,
+                          &given.factors, &given.budget, &given.kept))
+        return NULL;
+    const Block **blocks = blocks_of(given.blocks);
+    if (blocks && given.limit && given.kept
+        && (given.decay == Py_None
+            || PyObject_GetBuffer(given.decay, &given.decay_view, PyBUF_SIMPLE) == 0))
+        answer = search_blocks(&given, blocks, (size_t)PyTuple_Size(given.blocks));
+    else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "a limit of at least 1 is needed");
+    free(blocks);
+    if (given.decay_view.obj)
+        PyBuffer_Release(&given.decay_view);
+    PyBuffer_Release(&given.places);
+    PyBuffer_Release(&given.weights);
+    return answer;
+}

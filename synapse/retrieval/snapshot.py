@@ -1,0 +1,174 @@
+"""What one search sees, and how it is asked. Nothing here ever changes or waits."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from synapse.ports import Filter, Hit, Hits, Ranking, Share, Why
+from synapse.retrieval import bm25, ranking, segment
+from synapse.retrieval.analysis import QUERY_TERMS_MAX, STOP_WORDS, analyse, key, keys
+from synapse.retrieval.engine import Engine, Words
+from synapse.retrieval.labels import Asked, asked_by
+from synapse.retrieval.segment import Segment
+from synapse.retrieval.twin import Factors
+
+_REMEMBERED_MAX: Final = 15
+RESCORED_MAX: Final = 512  # with a budget; fewer lose quality, more cost time
+EXACT_MAX: Final = 1 << 20  # memories up to which an exact search is as quick as a cut one
+BUDGET: Final = 1 << 16  # postings: half a millisecond at ten million
+
+
+def budget_for(memories: int) -> int | None:
+    """The budget that keeps searches equally quick, however many memories there are."""
+    return None if memories <= EXACT_MAX else BUDGET
+
+
+def words_of(engine: Engine) -> Words:
+    """What cuts text into terms."""
+    return engine.words(tuple(sorted(STOP_WORDS)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Snapshot:
+    """The segments at one moment."""
+
+    segments: tuple[Segment, ...]
+    blocks: tuple[Any, ...]
+    living: int
+    _remembered: list[tuple[Asked, tuple[Factors, ...]]] = field(default_factory=list)
+
+    def factors(self, asked: Asked) -> tuple[Factors, ...]:
+        """What each segment's profiles are worth; searches come with few different filters."""
+        for one, found in self._remembered:
+            if one.same_as(asked):
+                return found
+        worked_out = tuple([each.contents.profiles.factors(asked) for each in self.segments])
+        self._remembered[:] = [(asked, worked_out), *self._remembered[:_REMEMBERED_MAX]]
+        return worked_out
+
+    def search(
+        self,
+        engine: Engine,
+        asked: Counter[int],
+        *,
+        limit: int,
+        wanted: Filter,
+        by: Ranking | None,
+        budget: int | None,
+    ) -> Hits:
+        """The best hits for these keys, each asked for so many times."""
+        hits, limit = Hits(), min(limit, self.living)
+        if limit < 1 or not asked:
+            return hits
+        holders, places = engine.locate(self.blocks, array("I", asked))
+        weights = array("I", _weights(asked, holders, self.living))
+        found, counts = engine.search(
+            self.blocks,
+            places,
+            weights,
+            limit,
+            *_terms(self, wanted, by),
+            budget or 0,
+            RESCORED_MAX,
+        )
+        for number, row, total, factor in found:
+            memory_id = self.segments[number].contents.id_at(row)
+            hits.append(Hit(memory_id, ranking.score(total, factor)))
+        hits.exact = not counts[3]
+        return hits
+
+    def why(self, engine: Engine, query: str, place: int, by: Ranking | None) -> Why:
+        """What the score of the memory at `place` (block << 16 | row) is made of."""
+        each, row = self.segments[place >> 16], place & 0xFFFF
+        terms = {key(term): term for term in reversed(analyse(query)[:QUERY_TERMS_MAX])}
+        asked = Counter(keys(query)[:QUERY_TERMS_MAX])
+        holders, _ = engine.locate(self.blocks, array("I", asked))
+        weights = dict(zip(asked, _weights(asked, holders, self.living), strict=True))
+        impacts = _impacts(each, row)
+        shares = tuple(
+            Share(terms[each], asked[each], holder, bm25.score(weights[each] * impacts[each]))
+            for each, holder in zip(asked, holders, strict=True)
+            if each in impacts
+        )
+        trust = decay = ranking.ONE
+        if by is not None and by.trust is not None:
+            column = each.contents.view["profiles"]
+            profile = each.contents.profiles.profiles[int(column[row]) if len(column) else 0]
+            trust = ranking.trust_factor(profile.operator, by.trust, by.trust_unknown)
+        if by is not None and by.half_life_days is not None:
+            age_s = ranking.seconds(by.now_ms) - int(segment.verified_of(each)[row])
+            decay = ranking.decay(by.half_life_days).at(age_s)
+        total = sum(weights[each] * impacts[each] for each in asked if each in impacts)
+        return Why(
+            shares,
+            relevance=bm25.score(total),
+            decay=decay / ranking.ONE,
+            trust=trust / ranking.ONE,
+            score=ranking.score(total, ranking.product(decay, trust)),
+        )
+
+
+def snapshot(segments: Sequence[Segment]) -> Snapshot:
+    """Of these segments."""
+    return Snapshot(
+        tuple(segments),
+        tuple([each.block for each in segments]),
+        sum([each.living for each in segments]),
+    )
+
+
+def _weights(asked: Counter[int], holders: Sequence[int], living: int) -> Iterator[int]:
+    for times, held in zip(asked.values(), holders, strict=True):
+        yield times * bm25.weight(held, living) if held else 0
+
+
+def _impacts(each: Segment, row: int) -> dict[int, int]:
+    """Of every term the row holds, by key."""
+    view = each.contents.view
+    ranks, impacts = view.record(row)
+    found = dict(zip(view["frequent_keys"][ranks].tolist(), impacts.tolist(), strict=True))
+    rare = np.flatnonzero(view["rare_postings"] & 0xFFFF == row)
+    for nth in rare.tolist():
+        found[int(view["rare_keys"][nth])] = int(view["rare_postings"][nth]) >> 16
+    return found
+
+
+def _terms(
+    now: Snapshot, wanted: Filter, by: Ranking | None
+) -> tuple[int, bytes | None, int, int, int, int, tuple[Factors, ...] | None]:
+    """Filter and ranking as the engine wants them."""
+    since_s, until_s = ranking.window_s(wanted)
+    asked = asked_by(wanted, by)
+    factors = None if asked is None else now.factors(asked)
+    if wanted.since_ms is not None or wanted.until_ms is not None:
+        known = factors or (None,) * len(now.segments)
+        factors = tuple(
+            [
+                found if _made_within(each, since_s, until_s) else _nothing(each)
+                for each, found in zip(now.segments, known, strict=True)
+            ]
+        )
+    if by is None:
+        return 0, None, 0, 1, since_s, until_s, factors
+    least, now_s = ranking.least_rank(by.min_score), ranking.seconds(by.now_ms)
+    if by.half_life_days is None:
+        return least, None, now_s, 1, since_s, until_s, factors
+    table = ranking.decay(by.half_life_days)
+    return least, table.packed, now_s, table.step_s, since_s, until_s, factors
+
+
+def _made_within(each: Segment, since_s: int, until_s: int) -> bool:
+    """Whether any memory of the segment may have been made then."""
+    header = each.contents.header
+    return header.last_created_s >= since_s and header.first_created_s < until_s
+
+
+def _nothing(each: Segment) -> Factors:
+    """What keeps a whole segment out."""
+    return bytes(4 * each.contents.header.profiles), 0

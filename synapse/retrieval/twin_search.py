@@ -1,0 +1,277 @@
+"""Search with numpy, the twin of `native/search.c`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from synapse.retrieval.layout import Integers
+from synapse.retrieval.twin import ONE, Block, Buffer, Counts, Factors, Hit, Place, Places
+
+Long = npt.NDArray[np.uint64]
+_NOT_READ: Final = 256  # above every impact
+_SAMPLES: Final = 16  # blocks whose impacts are counted
+_EVER: Final = (1 << 32) - 1  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    places: Places
+    weights: list[int]
+    limit: int
+    floor: int
+    decay: Long | None
+    now_s: int
+    step_s: int
+    since_s: int
+    until_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    block: Block
+    number: int
+    factors: Long | None  # by profile
+    greatest: int
+
+
+Ranked = tuple[int, bytes, Hit]  # minus the rank and the id, by which the best come first
+
+
+def search(
+    blocks: tuple[Block, ...],
+    places: Places,
+    weights: Buffer,
+    limit: int,
+    floor: int,
+    decay: Buffer | None,
+    now_s: int,
+    step_s: int,
+    since_s: int,
+    until_s: int,
+    factors: tuple[Factors, ...] | None,
+    budget: int,
+    kept: int,
+) -> tuple[list[Hit], Counts]:
+    """The best rows, best first, and what it took."""
+    query = _Query(
+        places,
+        np.frombuffer(weights, dtype="<u4").tolist(),
+        limit,
+        floor,
+        None if decay is None else np.frombuffer(decay, dtype="<u4").astype(np.uint64),
+        now_s,
+        step_s,
+        since_s,
+        until_s,
+    )
+    tasks = list(_tasks(blocks, factors))
+    cost = sum(place.count for task in tasks for place in places[task.number] if place is not None)
+    if budget and cost > budget:
+        best, counts = _within_budget(query, tasks, budget, kept)
+    else:
+        best, counts = _exactly(query, tasks)
+    return [hit for _, _, hit in best], counts
+
+
+def _tasks(blocks: tuple[Block, ...], factors: tuple[Factors, ...] | None) -> Iterable[_Task]:
+    for number, block in enumerate(blocks):
+        own = factors[number] if factors is not None else None
+        if own is None:
+            task = _Task(block, number, None, ONE)
+        else:
+            task = _Task(block, number, np.frombuffer(own[0], "<u4").astype(np.uint64), own[1])
+        if task.greatest and block.rows:
+            yield task
+
+
+def _exactly(query: _Query, tasks: list[_Task]) -> tuple[list[Ranked], Counts]:
+    best: list[Ranked] = []
+    read = searched = 0
+    bounds = [_bound(query, task) for task in tasks]
+    for nth in sorted(range(len(tasks)), key=lambda nth: (-bounds[nth], nth)):
+        task, worst = tasks[nth], _worst(query, best)
+        if not bounds[nth] or bounds[nth] < worst:
+            break
+        sums, postings = _sums(query, task, [0] * len(query.weights))
+        needed = -(-worst // _greatest_factor(query, task))
+        rows = np.flatnonzero(sums >= max(1, needed))
+        best = _merge(query, best, task, rows, sums[rows])
+        read, searched = read + postings, searched + 1
+    return best, (read, 0, searched, False)
+
+
+def _bound(query: _Query, task: _Task) -> int:
+    """The greatest rank any row of the block can have."""
+    total = 0
+    for weight, place in zip(query.weights, query.places[task.number], strict=True):
+        if place is not None:
+            total += weight * _greatest_impact(task.block, place)
+    return total * _greatest_factor(query, task)
+
+
+def _greatest_impact(block: Block, place: Place) -> int:
+    if place.rank < 0:
+        return int(block["rare_postings"][place.at]) >> 16 & 255
+    return int(block["lists"][place.at + 2]) & 255
+
+
+def _greatest_factor(query: _Query, task: _Task) -> int:
+    if query.decay is None:
+        return task.greatest
+    newest = np.array([task.block.newest_s], dtype=np.uint32)
+    return max(1, int(_decays(query, newest)[0]) * task.greatest >> 16)
+
+
+def _decays(query: _Query, verified_s: Integers) -> Long:
+    assert query.decay is not None
+    age_s = np.maximum(query.now_s - verified_s.astype(np.int64), 0)
+    decays: Long = query.decay[np.minimum(age_s // query.step_s, len(query.decay) - 1)]
+    return decays
+
+
+def _worst(query: _Query, best: list[Ranked]) -> int:
+    """What a row must reach to be of interest."""
+    worst = -best[-1][0] if len(best) == query.limit else 0
+    return max(worst, query.floor)
+
+
+def _sums(query: _Query, task: _Task, least: list[int]) -> tuple[Integers, int]:
+    """By row, the sum of weights times impacts, as far as those reach `least`, term by term."""
+    block, read = task.block, 0
+    sums = np.zeros(block.rows, dtype=np.uint32)
+    for weight, place, down_to in zip(query.weights, query.places[task.number], least, strict=True):
+        if place is None or not weight or down_to == _NOT_READ:
+            continue
+        rows, impacts = _postings(block, place)
+        if down_to:
+            reached = impacts >= down_to
+            rows, impacts = rows[reached], impacts[reached]
+        sums[rows] += impacts * np.uint32(weight)  # a term's rows are all different
+        read += len(rows)
+    return sums, read
+
+
+def _postings(block: Block, place: Place) -> tuple[Integers, Integers]:
+    if place.rank >= 0:
+        return block.list_at(place.at)
+    rare = block["rare_postings"][place.at : place.at + place.count]
+    return np.bitwise_and(rare, 0xFFFF), np.bitwise_and(rare >> 16, 255)
+
+
+def _factors(query: _Query, task: _Task, rows: npt.NDArray[np.intp]) -> Long:
+    """The factor of each of these rows; 0 for those that are removed or filtered out."""
+    block = task.block
+    factors = np.full(len(rows), ONE, dtype=np.uint64)
+    if task.factors is not None:
+        profiles = block["profiles"]
+        factors = task.factors[profiles[rows] if len(profiles) else np.zeros_like(rows)]
+    if query.decay is not None:
+        decays = _decays(query, block.verified[rows])
+        factors = np.where(factors > 0, np.maximum(decays * factors >> 16, 1), 0)
+    if query.since_s > 0 or query.until_s < _EVER:
+        created = block["created"][rows]
+        factors = np.where((created >= query.since_s) & (created < query.until_s), factors, 0)
+    if block.dead is not None:
+        factors = np.where(block.dead[rows], 0, factors)
+    return factors
+
+
+def _merge(
+    query: _Query,
+    best: list[Ranked],
+    task: _Task,
+    rows: npt.NDArray[np.intp],
+    totals: Integers,
+) -> list[Ranked]:
+    """The best of those so far and these rows."""
+    factors = _factors(query, task, rows)
+    ranks = totals.astype(np.uint64) * factors
+    least = max(1, _worst(query, best))
+    if len(ranks) > query.limit:
+        least = max(least, int(np.partition(ranks, -query.limit)[-query.limit]))
+    found = []
+    for nth in np.flatnonzero(ranks >= least).tolist():
+        row = int(rows[nth])
+        hit = (task.number, row, int(totals[nth]), int(factors[nth]))
+        found.append((-int(ranks[nth]), task.block.id_of(row), hit))
+    return sorted(best + found)[: query.limit]
+
+
+# With a budget.
+
+
+def _within_budget(
+    query: _Query, tasks: list[_Task], budget: int, kept: int
+) -> tuple[list[Ranked], Counts]:
+    """The postings that add most; then the best sums, exactly."""
+    least = _share_out(query, tasks, budget)
+    candidates: list[tuple[int, int, int]] = []  # minus the rank, the task, the row
+    read = 0
+    for number, task in enumerate(tasks):
+        sums, postings = _sums(query, task, least)
+        rows = np.flatnonzero(sums)
+        ranks = sums[rows].astype(np.uint64) * _factors(query, task, rows)
+        floor = 1
+        if len(ranks) > kept:
+            floor = max(1, int(np.partition(ranks, -kept)[-kept]))
+        chosen = np.flatnonzero(ranks >= floor).tolist()
+        candidates += [(-int(ranks[nth]), number, int(rows[nth])) for nth in chosen]
+        candidates = sorted(candidates)[:kept]
+        read += postings
+    best: list[Ranked] = []
+    for _, number, row in candidates:
+        task = tasks[number]
+        rows = np.array([row])
+        totals = np.array([_total(query, task, row)], dtype=np.uint32)
+        best = _merge(query, best, task, rows, totals)
+    return best, (read, len(candidates), len(tasks), True)
+
+
+def _share_out(query: _Query, tasks: list[_Task], budget: int) -> list[int]:
+    """By term, the least impact that is read: all postings that add at least so much to a total."""
+    stride = len(tasks) // _SAMPLES if len(tasks) > _SAMPLES else 1
+    sample = tasks[::stride]
+    counts = np.zeros((len(query.weights), 256), dtype=np.int64)
+    for task in sample:
+        for term, place in enumerate(query.places[task.number]):
+            if place is not None:
+                counts[term] += np.bincount(_postings(task.block, place)[1], minlength=256)
+    reaching = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
+    low, high = 1, max(1, *(weight * 255 + 1 for weight in query.weights))
+    while low < high:
+        part = (low + high) // 2
+        least = [_impact_for(part, weight) for weight in query.weights]
+        read = sum(
+            int(reaching[term, impact]) for term, impact in enumerate(least) if impact < _NOT_READ
+        )
+        if read * len(tasks) <= budget * len(sample):
+            high = part
+        else:
+            low = part + 1
+    return [_impact_for(low, weight) for weight in query.weights]
+
+
+def _impact_for(part: int, weight: int) -> int:
+    """The least impact at which a posting of this weight adds `part` to a total."""
+    impact = -(-part // weight) if weight else _NOT_READ
+    return impact if impact < _NOT_READ else _NOT_READ
+
+
+def _total(query: _Query, task: _Task, row: int) -> int:
+    """Everything the row holds of the query, from its record."""
+    ranks, impacts = task.block.record(row)
+    total = 0
+    for weight, place in zip(query.weights, query.places[task.number], strict=True):
+        if place is None:
+            continue
+        if place.rank >= 0:
+            total += weight * int(impacts[ranks == place.rank].sum())
+        else:
+            rows, rare = _postings(task.block, place)
+            total += weight * int(rare[rows == row].sum())
+    return total
