@@ -15,7 +15,7 @@ fail() {
 
 seen_now() {
     printf '%s\n' "$PWD"
-    cksum "$LOCK" pyproject.toml
+    cksum "$LOCK" pyproject.toml setup.py synapse/retrieval/native/*
 }
 
 find_python() {

@@ -180,8 +180,9 @@ class RecordLog(Protocol):
     def read(self, ids: Sequence[bytes]) -> list[Record]:
         """The records with these ids, in this order; unknown ones are left out."""
 
-    def scan(self, *, bodies_of: Iterable[str] | None = None) -> Iterator[Record]:
-        """Every record in the order of arrival. With `bodies_of`, only these kinds keep bodies."""
+    def scan(self, *, bodies_of: Iterable[str] | None = None, after: int = 0) -> Iterator[Record]:
+        """Every record past a position, in the order of arrival. With `bodies_of`, only these
+        kinds keep bodies."""
 
     def latest(
         self, kind: str, *, limit: int, before: int | None = None
@@ -194,11 +195,11 @@ class RecordLog(Protocol):
     def memories(self) -> Iterator[Memory]:
         """Every memory that has a body, shared and private, in the order of arrival."""
 
-    def memories_after(self, after: int, *, limit: int) -> tuple[list[Memory], int]:
-        """Memories with a body that arrived after a position in the log, and the position reached.
-
-        It has read at most `limit` of the log; the end is where it reaches `last_position`.
-        """
+    def memories_after(
+        self, after: int, *, limit: int, up_to: int | None = None
+    ) -> tuple[list[Memory], int]:
+        """Memories with a body that arrived after a position in the log, and the position that
+        they reach: at most `limit`, and none past `up_to`."""
 
     @property
     def last_position(self) -> int:

@@ -8,6 +8,7 @@ again, solvers sends small programs' answers through real spores, live asks real
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
@@ -29,6 +30,7 @@ from synapse.core.errors import ConfigError
 Figures = Iterator[dict[str, Any]]
 
 PROGRAM: Final = "synapse bench answers"
+SOLVERS: Final = "solvers"
 KEY_VARIABLE: Final = "LLM_API_KEY"
 CASSETTE: Final = Path("live-cassette.jsonl")
 
@@ -116,6 +118,20 @@ def _replay(chosen: argparse.Namespace) -> Figures:
     )
 
 
+def _no_options(parser: argparse.ArgumentParser) -> None:
+    """`--seeds` and `--seed` say it all."""
+
+
+def _solvers(chosen: argparse.Namespace) -> Figures:
+    run = getattr(importlib.import_module("benchmarks.answers.through_nodes"), "run", None)
+    if run is None:
+        raise FileNotFoundError("the solvers are not wired up in this checkout")
+    figures: Figures = run(
+        seeds=chosen.seeds, seed=chosen.seed, command=f"{PROGRAM} --layer {SOLVERS}"
+    )
+    return figures
+
+
 def _options_of_live(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("live")
     group.add_argument("--endpoint", help="base address of any OpenAI-compatible API")
@@ -168,6 +184,7 @@ def _live(chosen: argparse.Namespace) -> Figures:
 
 LAYERS: Final[Mapping[str, Layer]] = {
     replay.LAYER: Layer(_options_of_replay, _replay),
+    SOLVERS: Layer(_no_options, _solvers),
     live.LAYER: Layer(_options_of_live, _live),
 }
 

@@ -44,6 +44,7 @@ CHECK_RIGHT, CHECK_WRONG = 0.8, 0.2  # a fair checker, drawn by chance: see `int
 FOLDS: Final = 5
 STOPS: Final = (f"stop at {DECIDED}", f"stop at {DECIDED} or when nobody left can change it")
 MATCHED: Final = 0.02  # how far accuracies of matched models may lie apart
+MATCHES_TRIED: Final = 2_000
 SEED: Final = 20_260_101
 
 Floats = NDArray[np.float64]
@@ -353,10 +354,17 @@ class Replay:
     def diversity(self) -> Iterator[Figure]:
         """Three families against one: each member matched by one of the same accuracy."""
         rng, data = np.random.default_rng(self.seed + 2), self.data
+        name = "three families - one, members matched"
         large = [one for one in sorted(set(data.families)) if data.families.count(one) >= 3]
         one, three = (Outcomes.empty(self.teams, data.items) for _ in range(2))
         for row in range(self.teams):
-            alike, mixed = _matched(data, large, rng)
+            matched = _matched(data, large, rng)
+            if matched is None:
+                yield self._figure(
+                    name, None, note="no models of other families are as often right"
+                )
+                return
+            alike, mixed = matched
             order = rng.permutation(data.items)
             for cells, members in ((one, alike), (three, mixed)):
                 names = tuple(data.models[member] for member in members)
@@ -364,7 +372,6 @@ class Replay:
                 groups, right = self._answers(team, team.tested)
                 lead = twin.leaders(self._scores(team, groups))
                 cells.right[row, team.tested] = _right(lead, right)
-        name = "three families - one, members matched"
         yield self._accuracy(name, three.right - one.right, calls=3.0)
 
     def federation(self) -> Iterator[Figure]:
@@ -449,10 +456,11 @@ def _drawn_checks(scored: Floats, right: NDArray[np.bool_], rng: np.random.Gener
 
 def _matched(
     data: Recorded, large: list[str], rng: np.random.Generator
-) -> tuple[list[int], list[int]]:
-    """Three models of one family, and for each one of another family that is as often right."""
+) -> tuple[list[int], list[int]] | None:
+    """Three models of one family, and for each one of another family that is as often right; None
+    when so many draws find none."""
     accuracy = data.accuracy()
-    while True:
+    for _ in range(MATCHES_TRIED if large else 0):
         family = large[int(rng.integers(len(large)))]
         of = [m for m, one in enumerate(data.families) if one == family]
         alike = [int(one) for one in rng.choice(of, size=3, replace=False)]
@@ -468,6 +476,7 @@ def _matched(
                 mixed.append(int(rng.choice(near)))
         if len(mixed) == 3:
             return alike, mixed
+    return None
 
 
 def run(

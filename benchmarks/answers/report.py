@@ -41,6 +41,7 @@ class Bar:
     """
 
     layer: str
+    about: str
     figure: str  # a regular expression for the whole name
     least: float | None = None
     most: float | None = None
@@ -81,30 +82,52 @@ class Bar:
 
 
 _STOP: Final = r"stop at 0\.8( or when .*)?"
+_HOSTILE: Final = r"20% hostile of 1,000 nodes, .*: loss, (new here|graded.*)"
 BARS: Final = (
     Bar(
         "replay",
+        "a team of 7 against its best member",
         r"team of 7: the count - best on calibration",
         least=1.0,
         datasets={"GSM8K": 1.0, "CRUXEval": 1.0, "MATH-5": 3.5},
         positive=True,
     ),
-    Bar("replay", r"\d+ grades: the count - best so far", least=0.0),
     Bar(
         "replay",
+        "never below the best member, from 5 grades up",
+        r"\d+ grades: the count - best so far",
+        least=0.0,
+    ),
+    Bar(
+        "replay",
+        "calls of 7, when asking stops at 0.8",
         rf"{_STOP}: calls",
         most=3.3,
         datasets={"GSM8K": 1.8, "CRUXEval": 2.7, "MATH-5": 3.3},
     ),
-    Bar("replay", rf"{_STOP} - all 7", least=-1.0),
+    Bar("replay", "what stopping costs", rf"{_STOP} - all 7", least=-1.0),
     Bar(
         "replay",
+        "1,000 nodes of skewed popularity",
         r"1,?000 nodes, Zipf, weakest commonest: by (model|family) x trust",
         least=73.0,
         datasets={"MATH-5": 73.0},
     ),
-    Bar("replay", r"ECE, fitted", most=0.025),
-    Bar("replay", r"20% hostile of 1,000 nodes, .*: loss, (new here|graded.*)", most=0.5),
+    Bar("replay", "calibration", r"ECE, fitted", most=0.025),
+    Bar("replay", "what 20 % Sybil nodes cost", _HOSTILE, most=0.5),
+    Bar(
+        "solvers",
+        "the protocol against self-consistency of the best, at equal calls",
+        r".*protocol - self-consistency.*",
+        least=2.0,
+        positive=True,
+    ),
+    Bar("solvers", "what verified memories add", r".*verified.* - fresh.*", least=5.0),
+    Bar("solvers", "what placebo memories add", r".*placebo.* - fresh.*", least=-0.5, most=0.5),
+    Bar("solvers", "poisoned memories, 10 % hostile", r".*10 ?% hostile.*success.*", most=5.0),
+    Bar("solvers", "poisoned memories, 20 % hostile", r".*20 ?% hostile.*success.*", most=10.0),
+    Bar("solvers", "poisoned memories, 30 % hostile", r".*30 ?% hostile.*success.*", most=20.0),
+    Bar("solvers", "what poison costs the honest", r".*hostile.*honest loss.*", most=2.0),
 )
 
 
@@ -167,6 +190,10 @@ def block(layer: str, result: Mapping[str, Any]) -> str:
         "",
     ]
     # Layers are never mixed in one table, nor are kinds of evidence within one.
+    missing = [
+        f"No figure yet for: {bar.about} ({bar.said('')})." for bar in unmeasured(layer, result)
+    ]
+    lines += ["\n".join(missing), ""] if missing else []
     for name in dict.fromkeys(one["layer"] for one in result["figures"]):
         figures = [one for one in result["figures"] if one["layer"] == name]
         rows = [row(one) for one in figures]
@@ -177,9 +204,22 @@ def block(layer: str, result: Mapping[str, Any]) -> str:
         for dataset in dict.fromkeys(one.dataset for one in rows):
             rest = [one for one in rows if one.dataset == dataset and not one.bar]
             if rest:
-                lines += [f"All other figures of the {name} on {dataset}:", ""]
-                lines += _table((*COLUMNS[:5],), [one.cells[:5] for one in rest])
+                lines += [
+                    f"<details><summary>All other figures of the {name} on {dataset}</summary>"
+                ]
+                lines += ["", *_table(COLUMNS[:5], [one.cells[:5] for one in rest])]
+                lines += ["</details>", ""]
     return "\n".join([*lines, f"<!-- /figures:{layer} -->"])
+
+
+def unmeasured(layer: str, result: Mapping[str, Any]) -> list[Bar]:
+    """Bars of a layer that no figure is held against."""
+    return [
+        bar
+        for bar in BARS
+        if bar.layer == layer
+        and not any(bar.fits(one) and one["value"] is not None for one in result["figures"])
+    ]
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -244,8 +284,9 @@ def measured(layer: str, arguments: Sequence[str]) -> dict[str, Any]:
         shown = row(figure)
         print(f"{layer}: {shown.dataset}: {shown.figure}: {shown.value} {shown.met}", flush=True)
         figures.append(figure)
+    commands = dict.fromkeys(figure["command"] for figure in figures)
     return {
-        "command": f"{PROGRAM} --layer {layer}",
+        "command": "; ".join(filter(None, commands)) or f"{PROGRAM} --layer {layer}",
         "took_s": round(time.monotonic() - began),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
@@ -261,11 +302,13 @@ def results(path: Path) -> dict[str, Any]:
     return found
 
 
-def missed(figures: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """The figures that do not reach their bars, in words."""
-    for one in map(row, figures):
+def missed(layer: str, result: Mapping[str, Any]) -> Iterator[str]:
+    """The bars that are not reached, in words."""
+    for one in map(row, result["figures"]):
         if one.met == "missed":
-            yield f"missed: {one.dataset}: {one.figure}: {one.value}, wanted {one.bar}"
+            yield f"{layer}: missed: {one.dataset}: {one.figure}: {one.value}, wanted {one.bar}"
+    for bar in unmeasured(layer, result):
+        yield f"{layer}: not measured: {bar.about}"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -285,7 +328,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for layer in layers:
             its = {**more, "--data": chosen.data} if layer == "replay" else more
             options = [part for name, value in its.items() if value for part in (name, value)]
-            kept[layer] = measured(layer, options)
+            try:
+                kept[layer] = measured(layer, options)
+            except FileNotFoundError as error:  # the other layer is worth having all the same
+                print(f"{layer}: {error}")
+                continue
             chosen.results.parent.mkdir(parents=True, exist_ok=True)
             chosen.results.write_text(json.dumps(kept, indent=1) + "\n", "utf-8")
     document = chosen.document.read_text("utf-8")
@@ -295,7 +342,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         drawn.write_text(picture(layer, kept[layer]["figures"]), "utf-8")
     chosen.document.write_text(document, "utf-8")
     for layer in (one for one in layers if one in kept):
-        print("\n".join(missed(kept[layer]["figures"])) or f"{layer}: every bar is met")
+        print("\n".join(missed(layer, kept[layer])) or f"{layer}: every bar is met")
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def paired_bootstrap(outcomes: Floats, *, seed: int, rounds: int = ROUNDS) -> Es
     """
     rows, columns = outcomes.shape
     tested = ~np.isnan(outcomes)
+    assert tested.any(axis=1).all(), "every team was tested on something"
     filled = np.where(tested, outcomes, 0.0)
     items = _resampled(columns, rounds, (seed, 0))
     teams = _resampled(rows, rounds, (seed, 1)) / rows

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from random import SystemRandom
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,6 +37,7 @@ from synapse.transport.http import HttpTransport
 from synapse.web.gossip import Gossip
 
 LOG_FILE: Final = "log.db"
+INDEX_FOLDER: Final = "index"
 ATTEMPTS_FILE: Final = "attempts.jsonl"
 
 
@@ -52,6 +56,7 @@ class Spore:
     transport: HttpTransport
     models: Models
     attempts: FileAttemptLog
+    index: InvertedIndex
     log: SqliteLog
 
     async def close(self) -> None:
@@ -60,6 +65,7 @@ class Spore:
         for provider in self.providers:
             await provider.close()
         self.attempts.close()
+        await asyncio.to_thread(self.index.close)
         self.log.close()
 
     @property
@@ -96,7 +102,7 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         secrets=keys.secrets_of(settings, key),
     )
     attempts = FileAttemptLog(folder / ATTEMPTS_FILE)
-    index = InvertedIndex()
+    index = InvertedIndex(_index_folder(folder, log))
 
     def search(query: str, limit: int) -> Sequence[Memory]:
         hits = index.search(query, limit=limit, wanted=Filter(shared=True))
@@ -134,8 +140,20 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         transport=transport,
         models=models,
         attempts=attempts,
+        index=index,
         log=log,
     )
+
+
+def _index_folder(folder: Path, log: SqliteLog) -> Path:
+    """Where the index of this very log is. That of another, which was here before, is dropped: its
+    positions would be taken for this one's."""
+    own = folder / INDEX_FOLDER / log.lineage.hex()
+    own.mkdir(parents=True, exist_ok=True)
+    for other in own.parent.iterdir():
+        if other != own and other.is_dir():
+            shutil.rmtree(other)
+    return own
 
 
 def _node_settings(settings: Settings, models: Models) -> NodeSettings:

@@ -36,7 +36,6 @@ from synapse.core.errors import (
     StorageError,
     SynapseError,
 )
-from synapse.core.memory.memory import from_private, from_record
 from synapse.core.messages import Message, Poll
 from synapse.core.node import Node
 from synapse.driver.indexer import Indexer
@@ -269,9 +268,8 @@ class Driver:
 
     def _perform(self, work: _Work, effect: Effect) -> None:
         match effect:
-            case Persist(records, private, erased):
-                shared = filter(None, map(from_record, records))
-                self.indexer.want([*shared, *map(from_private, private)], erased=erased)
+            case Persist(erased=erased):
+                self.indexer.want(erased=erased)
             case Send(peer, url, message):
                 self._send(work, peer, url, message)
             case Introduce():

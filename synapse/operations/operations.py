@@ -21,6 +21,7 @@ from synapse.replies import (
     Joined,
     Providers,
     TrustDetail,
+    TrustGrade,
     TrustView,
     WallStatus,
 )
@@ -58,6 +59,10 @@ class Operations(MemoryVerbs, TaskVerbs):
         """One family or operator, down to the grades. Raises NotFound."""
         return swarm.trust_detail(self.driver, subject, kind)
 
+    def newest_grades(self, limit: int) -> list[TrustGrade]:
+        """The last grades by anybody, newest first."""
+        return swarm.newest_grades(self.driver, limit)
+
     def wall(self) -> WallStatus:
         """What crossed the Knowledge Wall, and what it stopped."""
         return WallStatus(
@@ -93,7 +98,7 @@ class Operations(MemoryVerbs, TaskVerbs):
         return spore.providers(self.driver, self._model_notes)
 
     def quantum(self) -> dict[str, object]:
-        """The annealing schedule in use; what is not built says so."""
+        """The mechanisms of the reasoning: whether each is on, its settings, its unit."""
         return spore.quantum(self.driver)
 
     def cognition(self) -> CognitionView:

@@ -33,6 +33,7 @@ from synapse.replies import (
     TaskStatus,
     TaskSummary,
     TaskView,
+    TrustGrade,
     VerdictView,
 )
 
@@ -193,6 +194,7 @@ def task_summary(task: Task, waiting: Waiting | None, *, own_key: bytes) -> Task
         delta_count=len(task.positions),
         my_cycles=my_cycles(task, own_key),
         agreement_history=agreement_history(task.positions)[-10:],
+        privacy="private" if task.wish.private else "shared",
     )
 
 
@@ -340,6 +342,23 @@ def _verdict(verdict: CheckVerdict, name_of: NameOf) -> VerdictView:
         evidence=verdict.evidence,
         author=author,
         author_name=name_of(author),
+    )
+
+
+def trust_grade(grade: Grade, own_key: bytes) -> TrustGrade:
+    """A grade by itself, with the task and the position it is about."""
+    return TrustGrade(
+        id=grade.id.hex(),
+        task=grade.task.hex(),
+        position=grade.position.hex(),
+        family=grade.family,
+        operator=grade.operator.hex(),
+        kind=grade.task_kind,
+        right=grade.right,
+        source=grade.source,
+        observer=grade.observer.hex(),
+        own=grade.observer == own_key,
+        at_ms=grade.at_ms,
     )
 
 

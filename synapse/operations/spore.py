@@ -143,7 +143,7 @@ def cognition(driver: Driver) -> CognitionView:
 
 
 def quantum(driver: Driver) -> dict[str, object]:
-    """The annealing schedule in use; what is not built says so."""
+    """The mechanisms of the reasoning: whether each is on, its settings, its unit."""
     quantum = driver.node.thinking.deliberations.quantum
     return {
         "annealing": {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from heapq import nsmallest
 from typing import Final
 
 from synapse.core.errors import NotFound
@@ -10,9 +12,9 @@ from synapse.core.membership.failure_detector import State
 from synapse.core.memory.record import VERSION
 from synapse.core.messages import PROTOCOL
 from synapse.core.trust import weights
-from synapse.core.trust.evidence import FAMILY, OPERATOR
+from synapse.core.trust.evidence import FAMILY, OPERATOR, Grade
 from synapse.driver.driver import Driver
-from synapse.operations import rendering
+from synapse.operations import beta, rendering
 from synapse.replies import (
     FederationNode,
     FederationNodes,
@@ -109,27 +111,21 @@ def trust_detail(driver: Driver, subject: str, kind: str | None) -> TrustDetail:
     ]
     if not found:
         raise NotFound(f"no grade is about {subject}")
-    found.sort(key=lambda one: (-one.at_ms, one.id))
     return TrustDetail(
         subject=about,
         kinds=[one for one in _kinds(driver, about) if kind in (None, one.kind)],
-        grades=[
-            TrustGrade(
-                id=one.id.hex(),
-                task=one.task.hex(),
-                position=one.position.hex(),
-                family=one.family,
-                operator=one.operator.hex(),
-                kind=one.task_kind,
-                right=one.right,
-                source=one.source,
-                observer=one.observer.hex(),
-                own=one.observer == driver.node.key,
-                at_ms=one.at_ms,
-            )
-            for one in found[:GRADES_SHOWN]
-        ],
+        grades=_newest(driver, found, GRADES_SHOWN),
     )
+
+
+def newest_grades(driver: Driver, limit: int) -> list[TrustGrade]:
+    """The last grades by anybody, newest first."""
+    return _newest(driver, driver.node.ledger.evidence.grades(), limit)
+
+
+def _newest(driver: Driver, grades: Iterable[Grade], limit: int) -> list[TrustGrade]:
+    newest = nsmallest(limit, grades, key=lambda one: (-one.at_ms, one.id))
+    return [rendering.trust_grade(one, driver.node.key) for one in newest]
 
 
 def _trust_view(driver: Driver, subject: str) -> TrustView:
@@ -143,8 +139,11 @@ def _trust_view(driver: Driver, subject: str) -> TrustView:
     right, wrong = sum(one.right for one in cells), sum(one.wrong for one in cells)
     most = max(kinds, key=lambda one: (one.right + one.wrong, one.kind), default=None)
     prior = weights.probability(0, 0)
+    low, high = (most.low, most.high) if most is not None else beta.interval(0, 0)
     return TrustView(
         overall=most.probability if most is not None else prior,
+        low=low,
+        high=high,
         right=right,
         wrong=wrong,
         weight=most.weight if most is not None else weights.weight(0, 0),
@@ -161,10 +160,15 @@ def _kinds(driver: Driver, subject: str) -> list[TrustOnKind]:
     rows = []
     for kind in graded:
         told = ledger.beliefs.explain(subject, kind, now_ms=now_ms)
+        low, high = beta.interval(
+            told.right + told.right_elsewhere, told.wrong + told.wrong_elsewhere
+        )
         rows.append(
             TrustOnKind(
                 kind=kind,
                 probability=told.probability,
+                low=low,
+                high=high,
                 weight=told.weight,
                 right=told.right,
                 wrong=told.wrong,

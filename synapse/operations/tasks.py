@@ -91,9 +91,9 @@ class TaskVerbs(Verbs):
             raise Refused("wish", f"budget is 1 to {BUDGET_MAX} model calls")
         if wanted.deadline_ms is not None and not 1 <= wanted.deadline_ms <= DEADLINE_MS_MAX:
             raise Refused("wish", f"deadline_ms is 1 to {DEADLINE_MS_MAX}")
-        released = self._gate.wall.release
+        taken = clean if wanted.private else self._gate.released
         choices = tuple(
-            released(one, bytes_max=CHOICE_BYTES_MAX, name="a choice") for one in wanted.choices
+            taken(one, bytes_max=CHOICE_BYTES_MAX, name="a choice") for one in wanted.choices
         )
         said = {
             "kind": self._gate.wall.label(wanted.kind, name="kind") if wanted.kind else None,

@@ -16,13 +16,6 @@ class IndexHealth(Reply):
     complete: bool
 
 
-class Off(Reply):
-    """Something that is not built yet, or not switched on."""
-
-    enabled: Literal[False] = False
-    reason: str
-
-
 class Health(Reply):
     """How this spore is."""
 

@@ -44,6 +44,8 @@ class TrustOnKind(Reply):
 
     kind: str
     probability: float = Field(description="The chance that its next answer is right, 0-1.")
+    low: float = Field(description="Nine times in ten that chance lies between this …")
+    high: float = Field(description="… and this.")
     weight: float = Field(description="Its vote, in nats.")
     right: float = Field(description="Grades on this kind, decayed and weighed.")
     wrong: float
@@ -56,7 +58,12 @@ class TrustOnKind(Reply):
 class TrustView(Reply):
     """What grades say of one model family, or of one operator."""
 
-    overall: float = Field(description="The chance that its next answer is right, 0-1.")
+    overall: float = Field(
+        description="The chance that its next answer is right, 0-1, on the kind of task on which "
+        "it was graded most."
+    )
+    low: float = Field(description="Nine times in ten that chance lies between this …")
+    high: float = Field(description="… and this.")
     right: int = Field(description="Grades by anybody, unweighed.")
     wrong: int
     weight: float = Field(description="Its vote, in nats.")

@@ -190,6 +190,7 @@ class TaskSummary(Reply):
     delta_count: int
     my_cycles: int
     agreement_history: list[float]
+    privacy: Literal["shared", "private"]
 
 
 class TaskList(Reply):

@@ -119,7 +119,13 @@ class Layer:
         return [(position, memory) for position, memory in found if memory and position > after]
 
 
-def a_page(placed: list[tuple[int, Memory]], *, limit: int, last: int) -> tuple[list[Memory], int]:
-    """The first `limit` memories, and how far they reach: to `last` when none is left over."""
+def a_page(
+    placed: list[tuple[int, Memory]], *, limit: int, last: int, up_to: int | None
+) -> tuple[list[Memory], int]:
+    """The first `limit` memories up to a position, and how far they reach: to `last`, or to that
+    position, when none is left over."""
+    if up_to is not None:
+        placed = [one for one in placed if one[0] <= up_to]
+        last = min(last, up_to)
     page = placed[:limit]
     return [memory for _, memory in page], last if len(page) == len(placed) else page[-1][0]

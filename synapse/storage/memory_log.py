@@ -49,13 +49,15 @@ class MemoryLog:
             known = self._seen.records
             return [known[wanted][1] for wanted in ids if wanted in known]
 
-    def scan(self, *, bodies_of: Iterable[str] | None = None) -> Iterator[Record]:
-        """Every record in the order of arrival. With `bodies_of`, only these kinds keep bodies."""
+    def scan(self, *, bodies_of: Iterable[str] | None = None, after: int = 0) -> Iterator[Record]:
+        """Every record past a position, in the order of arrival. With `bodies_of`, only these
+        kinds keep bodies."""
         kinds = None if bodies_of is None else frozenset(bodies_of)
         with self._lock:
             placed = list(self._seen.records.values())
-        for _, record in placed:
-            yield record if kinds is None or record.kind in kinds else record.without_body()
+        for position, record in placed:
+            if position > after:
+                yield record if kinds is None or record.kind in kinds else record.without_body()
 
     def latest(
         self, kind: str, *, limit: int, before: int | None = None
@@ -69,10 +71,13 @@ class MemoryLog:
         with self._lock:
             return iter([memory for _, memory in self._seen.memories()])
 
-    def memories_after(self, after: int, *, limit: int) -> tuple[list[Memory], int]:
+    def memories_after(
+        self, after: int, *, limit: int, up_to: int | None = None
+    ) -> tuple[list[Memory], int]:
         """The memories past a position, at most so many, and the position that they reach."""
         with self._lock:
-            return a_page(self._seen.memories(after=after), limit=limit, last=self._seen.last)
+            memories = self._seen.memories(after=after)
+            return a_page(memories, limit=limit, last=self._seen.last, up_to=up_to)
 
     @property
     def last_position(self) -> int:

@@ -230,16 +230,19 @@ class SqliteLog:
                     yield memory
             yield from (memory for _, memory in page.tail.memories())
 
-    def memories_after(self, after: int, *, limit: int) -> tuple[list[Memory], int]:
+    def memories_after(
+        self, after: int, *, limit: int, up_to: int | None = None
+    ) -> tuple[list[Memory], int]:
         """The memories past a position, at most so many, and the position that they reach."""
         page = next(self._pages(_MEMORIES, after=after, limit=limit, kind=MEMORY))
         placed = [
             (row[0], memory) for row in page.rows if (memory := self._memory(row, page.erased))
         ]
-        if len(page.rows) == limit:  # there may be more on the disk
-            return [memory for _, memory in placed], page.rows[-1][0]
-        placed += page.tail.memories(after=after)
-        return a_page(placed, limit=limit, last=max(after, page.tail.last))
+        last = page.rows[-1][0] if page.rows else after
+        if len(page.rows) < limit:  # else there may be more on the disk
+            placed += page.tail.memories(after=after)
+            last = max(after, page.tail.last)
+        return a_page(placed, limit=limit, last=last, up_to=up_to)
 
     def memory(self, memory_id: bytes) -> Memory | None:
         """One memory, shared or private."""

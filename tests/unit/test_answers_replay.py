@@ -51,7 +51,7 @@ def data() -> Recorded:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recorded") / "answers.json.gz"
     with gzip.open(path, "wt", encoding="utf-8") as opened:
-        json.dump({"gsm": said()}, opened)
+        json.dump({"gsm": said(items=260)}, opened)
     return path
 
 
@@ -183,7 +183,6 @@ def test_a_posterior_of_nothing_is_that_none_is_right() -> None:
     assert twin.posterior(scored, Calibration(1.0, 1.0)).tolist() == [0.0]
 
 
-@pytest.mark.slow
 def test_a_small_run_gives_figures_with_intervals(file: Path) -> None:
     figures = list(replay.run("replay", file, 4, sets=["gsm"], command="as run"))
     names = {one["figure"] for one in figures}

@@ -165,9 +165,30 @@ def test_a_document_without_markers_gets_a_heading_and_both() -> None:
 def test_kinds_of_evidence_never_share_a_table() -> None:
     drawn = figure(layer="replay with drawn checks", figure="the count with checks")
     text = report.block("replay", result(figure(), drawn))
-    tables = [part for part in text.split("\n\n") if part.startswith("|")]
+    tables = [part for part in text.split("\n\n") if part.startswith("| ")]
     assert len(tables) == 2
     assert not any("with checks" in one and "calibration" in one for one in tables)
+
+
+def test_a_bar_that_no_figure_is_held_against_is_named(tmp_path: Path) -> None:
+    text = report.block("replay", result(figure(), figure(figure="ECE, fitted", value=None)))
+    missing = [line for line in text.splitlines() if line.startswith("No figure yet for: ")]
+    assert "No figure yet for: calibration (≤ 0.025)." in missing
+    assert not any("against its best member" in line for line in missing)
+
+
+def test_a_layer_that_cannot_be_measured_keeps_what_it_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(answers.replay.DATA_NAME, raising=False)
+    document, kept = tmp_path / "evidence.md", tmp_path / "answers.json"
+    document.write_text("# Evidence\n")
+    kept.write_text(json.dumps({"replay": result(figure())}))
+    before = kept.read_text()
+    arguments = ["--layers", "replay", "--results", str(kept), "--document", str(document)]
+    report.main(arguments)
+    assert "which file holds the recorded answers" in capsys.readouterr().out
+    assert kept.read_text() == before
 
 
 def test_the_picture_shows_differences_only() -> None:

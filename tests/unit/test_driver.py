@@ -235,9 +235,9 @@ class SlowIndex(ScanIndex):
         super().__init__()
         self._log = log
 
-    def add(self, memories: Sequence[Memory]) -> None:
+    def add(self, memories: Sequence[Memory], **more: Any) -> None:
         assert self._log.gate.wait(10)
-        super().add(memories)
+        super().add(memories, **more)
 
 
 async def test_what_was_erased_on_its_way_into_the_index_is_not_found() -> None:
@@ -278,7 +278,7 @@ async def test_what_was_erased_while_the_index_was_filled_is_not_found() -> None
 class BrokenIndex(ScanIndex):
     """Cannot take anything in."""
 
-    def add(self, memories: Sequence[Memory]) -> None:
+    def add(self, memories: Sequence[Memory], **more: Any) -> None:
         raise RuntimeError("the index is broken")
 
 
@@ -297,7 +297,7 @@ async def test_an_index_that_fails_stops_the_spore() -> None:
 
 def steady(health: Health) -> dict[str, object]:
     """What a restart must not change."""
-    moving = {"uptime", "uptime_ms", "peers_alive", "refused", "parked"}
+    moving = {"uptime", "uptime_ms", "peers_alive", "refused", "parked", "sce"}
     return {name: value for name, value in health if name not in moving}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -378,12 +379,20 @@ async def test_health_counts_what_there_is(one: Driven) -> None:
 
 
 @pytest.mark.promise("honest")
-async def test_what_is_not_built_says_so(one: Driven) -> None:
-    assert not one.operations.cognition().enabled
+async def test_what_is_off_says_so(one: Driven) -> None:
+    cognition = one.operations.cognition()
+    assert (cognition.enabled, cognition.state, bool(cognition.reason)) == (False, "off", True)
     assert not one.operations.cortex().enabled
     assert one.operations.providers().note.startswith("no model is configured")
-    for name in ("superposition", "interference", "tunneling", "entanglement", "decoherence"):
-        assert one.operations.quantum()[name] == {"enabled": False}
+
+
+@pytest.mark.promise("honest")
+async def test_a_mechanism_that_is_switched_off_is_shown_as_off() -> None:
+    made = spore()
+    quantum = made.node.thinking.deliberations.quantum
+    made.node.thinking.deliberations.quantum = replace(quantum, entanglement=False)
+    shown: Any = made.operations.quantum()
+    assert [name for name in shown if not shown[name]["enabled"]] == ["entanglement"]
 
 
 @pytest.mark.promise("convergent")

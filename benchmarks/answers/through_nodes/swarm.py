@@ -190,7 +190,7 @@ class Swarm:
             while self._queue:
                 station, event = self._queue.popleft()
                 for effect in station.node.handle(event, now_ms=self.now_ms):
-                    self._perform(station, effect)
+                    self._perform(station, effect, event)
             if not self._due or self._due[0][0] > until_ms:
                 break
             self._next_due()
@@ -213,13 +213,16 @@ class Swarm:
 
     # Effects.
 
-    def _perform(self, station: Station, effect: Effect) -> None:
+    def _perform(self, station: Station, effect: Effect, cause: Event) -> None:
         match effect:
             case Persist():
                 station.disk.stage(effect)
                 self._feed(station, effect)
             case Send(peer, _, message):
-                self._queue.append((self._by_key[peer], MessageReceived(station.node.key, message)))
+                # What is said back to whoever asks is a reply: it is not asked in turn.
+                reply = isinstance(cause, MessageReceived) and not cause.reply
+                said = MessageReceived(station.node.key, message, reply and cause.peer == peer)
+                self._queue.append((self._by_key[peer], said))
             case Introduce(url):
                 self._introduce(station, url)
             case SetTimer(name, after_ms):

@@ -122,7 +122,7 @@ def gather(
     have been taken from ours."""
     speaking = latest(positions)
     kind = kind_of(task, (one.answer for one in speaking))
-    heard = hear([(one.operator, one.family) for one in speaking], kind)
+    heard = _heard(speaking, kind, hear)
     spoken: list[Position] = []
     votes: list[Vote] = []
     for one, (family, believed) in zip(speaking, heard, strict=True):
@@ -134,6 +134,13 @@ def gather(
     believed_of = {one.operator: part for one, (_, part) in zip(speaking, heard, strict=True)}
     checks = _checks(task, speaking, kind, believed_of, checker)
     return Ballot(tuple(spoken), tuple(votes), tuple(checks), kind, task.wish.choices)
+
+
+def _heard(positions: Sequence[Position], kind: Kind, hear: Hear) -> Sequence[tuple[str, float]]:
+    """How each is heard. Whoever only quotes speaks for no family."""
+    speakers = [(one.operator, one.family) for one in positions if one.family != EXTRACTIVE]
+    heard = iter(hear(speakers, kind))
+    return [(EXTRACTIVE, 1.0) if one.family == EXTRACTIVE else next(heard) for one in positions]
 
 
 def latest(positions: Sequence[Position]) -> list[Position]:

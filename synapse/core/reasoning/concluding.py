@@ -7,8 +7,8 @@ from synapse.core.reasoning import drafts
 from synapse.core.reasoning.aggregation import Verdict
 from synapse.core.reasoning.ballot import Ballot, latest
 from synapse.core.reasoning.drafts import Share
+from synapse.core.reasoning.grading import graded_positions
 from synapse.core.reasoning.kinds import Kind
-from synapse.core.reasoning.model_routing import EXTRACTIVE
 from synapse.core.reasoning.prompts import OTHERS_MAX, Shown
 from synapse.core.reasoning.session import Session
 from synapse.core.reasoning.task import Position
@@ -61,9 +61,9 @@ def verdicts(session: Session, *, share: Share) -> list[Draft]:
 def grades(session: Session, kind: Kind, *, share: Share) -> list[Draft]:
     """Grades by checker: whoever said what passed was right, and whoever said what failed wrong."""
     graded = []
-    for one in latest(session.task.positions):
+    for one in graded_positions(session.task):
         check = session.checker.check(one.answer)
-        if check is not None and one.family != EXTRACTIVE and not one.challenge:
+        if check is not None:
             right = check.result is Result.PASS
             graded.append(
                 drafts.grade(

@@ -19,7 +19,7 @@ from synapse.core.events import ModelFailed, ModelReplied
 from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Draft
 from synapse.core.reasoning import concluding, drafts, prompts, writing
-from synapse.core.reasoning.aggregation import Judgement, Verdict
+from synapse.core.reasoning.aggregation import Judgement, Verdict, settled
 from synapse.core.reasoning.asking import Asking
 from synapse.core.reasoning.ballot import Ballot, Checker, kind_of
 from synapse.core.reasoning.drafts import Share
@@ -291,6 +291,7 @@ class Deliberations:
 
     def _advance(self, session: Session, *, now_ms: int) -> list[Item]:
         ballot, verdict = self._count(session, now_ms=now_ms)
+        judgement = self._trust.judgement(ballot.kind, now_ms=now_ms)
         session.note_leader(ballot, verdict)
         progress = session.progress(
             ballot,
@@ -298,6 +299,8 @@ class Deliberations:
             helpers=self._helpers(now_ms),
             has_models=bool(self._routing.families()),
             tunnelling=self.quantum.tunnelling,
+            settled=verdict is not None
+            and settled(verdict, ballot.votes, session.team, judgement, self.quantum.count),
             now_ms=now_ms,
         )
         move, reason = next_move(progress)

@@ -20,6 +20,7 @@ from synapse.core.memory.record import (
 )
 from synapse.core.reasoning.aggregation import DISSENT_MIN, Verdict
 from synapse.core.reasoning.ballot import Ballot
+from synapse.core.reasoning.canonical import digest
 from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.prompts import Reply
 from synapse.core.reasoning.task import (
@@ -176,6 +177,9 @@ def grade(
         "right": int(right),
         "source": share(source, bytes_max=LABEL_BYTES_MAX),
     }
+    form = digest(position.answer, kind, task.wish.choices)
+    if form is not None:  # which wrong answer it was: to learn how often they coincide
+        said["answer"] = form
     return Draft(GRADE, said, refs=(task.id, position.id))
 
 

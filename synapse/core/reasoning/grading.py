@@ -7,7 +7,7 @@ from typing import Final
 
 from synapse.core.memory.record import Draft
 from synapse.core.reasoning import drafts
-from synapse.core.reasoning.ballot import kind_of, latest
+from synapse.core.reasoning.ballot import kind_of
 from synapse.core.reasoning.canonical import grouped
 from synapse.core.reasoning.drafts import Share
 from synapse.core.reasoning.model_routing import EXTRACTIVE
@@ -52,5 +52,12 @@ def later_tasks(task: Task, tasks: Iterable[Task]) -> list[Task]:
 
 
 def graded_positions(task: Task) -> list[Position]:
-    """What a grade is about: beliefs of models, each spore's and family's last."""
-    return [one for one in latest(task.positions) if one.family != EXTRACTIVE and not one.challenge]
+    """What a grade is about: each spore's and family's first belief, taken before it saw others'.
+
+    Revised ones err together, so they say less of who is right by itself.
+    """
+    first: dict[tuple[bytes, str], Position] = {}
+    for one in sorted(task.positions, key=lambda one: (one.cycle, one.created_ms, one.id)):
+        if one.family != EXTRACTIVE and not one.challenge:
+            first.setdefault((one.author, one.family), one)
+    return list(first.values())

@@ -149,6 +149,7 @@ class Session:
         helpers: Sequence[bytes],
         has_models: bool,
         tunnelling: bool,
+        settled: bool,
         now_ms: int,
     ) -> Progress:
         """What the table of moves looks at. `helpers` are peers that are expected to speak."""
@@ -164,6 +165,7 @@ class Session:
             hidden=bool(self.held) or (self.shown_ms is None and bool(self.task.commitments)),
             calls_pending=bool(self.pending),
             members_left=bool(self.team),
+            settled=bool(self.team) and settled,
             help_awaited=self.awaits(helpers, now_ms=now_ms),
             nothing_recalled=self.nothing_recalled and not has_models,
             past_deadline=now_ms >= self.deadline_ms,

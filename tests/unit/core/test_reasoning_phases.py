@@ -19,6 +19,7 @@ DISAGREEING = Progress(  # two families have answered, differently, and there is
     hidden=False,
     calls_pending=False,
     members_left=False,
+    settled=False,
     help_awaited=False,
     nothing_recalled=False,
     past_deadline=False,
@@ -44,6 +45,7 @@ REACHED = [
     (SILENT, Move.WAIT, ""),
     (replace(SILENT, attempts_left=False), Move.GIVE_UP, "no_model_answered"),
     (replace(DISAGREEING, extract_only=True, decided=True), Move.COLLAPSE, "extract"),
+    (replace(DISAGREEING, members_left=True, settled=True), Move.COLLAPSE, "settled"),
     (replace(DISAGREEING, budget_left=False, refuted=True), Move.GIVE_UP, "refuted"),
     (replace(DISAGREEING, budget_left=False), Move.COLLAPSE, "budget"),
     (replace(DISAGREEING, refuted=True, families=1), Move.REVISE, ""),
@@ -72,7 +74,7 @@ def test_every_rule_of_the_table_is_reached_by_one_of_these() -> None:
 
 @pytest.mark.promise("no_failure_is_an_answer")
 def test_no_state_takes_an_answer_that_nobody_gave() -> None:
-    impossible = ("decided", "unanimous", "hidden")  # without a vote
+    impossible = ("decided", "unanimous", "hidden", "settled")  # without a vote
     flags = [one.name for one in fields(Progress) if one.type == "bool"]
     for up in combinations([one for one in flags if one not in impossible], 3):
         progress = replace(SILENT, **dict.fromkeys(up, True))
