@@ -1,7 +1,7 @@
 # The everyday commands. Each calls a script or a module that also runs without make.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-trust run test check lint sim bench bench-answers bench-retrieval docs \
-  format lock clean
+.PHONY: help setup demo demo-trust demo-memory run test check lint sim bench bench-answers \
+  bench-retrieval docs format lock clean
 
 RUN := .venv/bin/python
 SEEDS ?= 1 2 3
@@ -19,6 +19,9 @@ demo: setup ## Three spores share real notes and answer from them (NOTES=folder 
 
 demo-trust: setup ## Three spores whose models differ in skill: trust separates, answers improve, as a picture
 	$(RUN) -m scripts.demo_trust $(ARGS)
+
+demo-memory: setup ## Recall, live, while an index grows to N=1000000 generated memories
+	$(RUN) -m scripts.demo_memory $(if $(N),--memories $(N)) $(ARGS)
 
 run: setup ## Start one spore (ARGS="--port 8000 --peers http://…")
 	$(RUN) spore.py $(ARGS)
@@ -47,7 +50,7 @@ bench-answers: setup ## Figures of docs/evidence.md (DATA=recorded-answers.json.
 	$(RUN) -m benchmarks.answers.report $(if $(LAYERS),--layers $(LAYERS)) $(if $(DATA),--data "$(DATA)")
 
 bench-retrieval: setup ## Recall by size and engine (SIZES=10000,1000000 ENGINES=synapse,tantivy)
-	$(RUN) -m benchmarks retrieval $(if $(SIZES),--sizes $(SIZES)) $(if $(ENGINES),--engines $(ENGINES))
+	$(RUN) -m benchmarks retrieval $(if $(SIZES),--sizes $(SIZES)) $(if $(ENGINES),--engines $(ENGINES)) $(ARGS)
 
 docs: setup ## Write the generated documents and config.template.yaml anew
 	$(RUN) -m scripts.docs

@@ -24,8 +24,8 @@ RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
 TOOLS = [Requirement(line) for line in PROJECT["optional-dependencies"]["dev"]]
 SCRIPTS = sorted([*ROOT.glob("scripts/*.sh"), *ROOT.glob("*.sh"), ROOT / ".ci/run"])
 TARGETS = [
-    *("help", "setup", "demo", "run", "test", "check", "lint"),
-    *("sim", "bench", "docs", "format", "lock", "clean"),
+    *("help", "setup", "demo", "demo-trust", "demo-memory", "run", "test", "check", "lint", "sim"),
+    *("bench", "bench-answers", "bench-retrieval", "docs", "format", "lock", "clean"),
 ]
 
 
@@ -83,9 +83,11 @@ esac
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in ("scripts/setup.sh", "requirements-dev.lock", "pyproject.toml"):
+    for name in ("scripts/setup.sh", "requirements-dev.lock", "pyproject.toml", "setup.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
+    kernel = "synapse/retrieval/native"
+    shutil.copytree(ROOT / kernel, tmp_path / kernel)
     python = tmp_path / "python"
     python.write_text(FAKE_PYTHON)
     python.chmod(0o755)

@@ -37,7 +37,8 @@ CORE_IMPORTS: Final = {
     "cbor2", "crdt_merge", "nacl.exceptions", "nacl.signing",
 }  # fmt: skip
 FACES_MAY_IMPORT: Final = (
-    "synapse.cli", "synapse.web", "synapse.operations", "synapse.replies", "synapse.config", "synapse.app",
+    "synapse.cli", "synapse.web", "synapse.operations", "synapse.replies", "synapse.config",
+    "synapse.app",
     "synapse.core.errors", "synapse.core.text", "synapse.core.reasoning.task.TASK_BYTES_MAX",
     "synapse.driver.news", "synapse.transport.client", "synapse.sim", "synapse.__version__",
 )  # fmt: skip

@@ -18,7 +18,6 @@ from synapse.app.models import Models, build
 from synapse.config import Settings
 from synapse.core.errors import ConfigError
 from synapse.core.membership.peer_table import is_private
-from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Identity
 from synapse.core.node import Node, NodeSettings
 from synapse.core.reasoning.idle.schedule import IdleSettings
@@ -27,7 +26,7 @@ from synapse.core.wall.release import Wall
 from synapse.driver.clock import MonotonicClock
 from synapse.driver.driver import Driver
 from synapse.operations import Operations
-from synapse.ports import Filter, Provider
+from synapse.ports import Provider
 from synapse.providers.local import LocalServer
 from synapse.retrieval.inverted import InvertedIndex
 from synapse.storage.attempt_log import FileAttemptLog
@@ -104,17 +103,12 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
     attempts = FileAttemptLog(folder / ATTEMPTS_FILE)
     index = InvertedIndex(_index_folder(folder, log))
 
-    def search(query: str, limit: int) -> Sequence[Memory]:
-        hits = index.search(query, limit=limit, wanted=Filter(shared=True))
-        found = (log.memory(hit.id) for hit in hits)
-        return [memory for memory in found if memory is not None]
-
     node = Node(
         identity,
         _node_settings(settings, models),
         rng=SystemRandom(),
         read=log.read,
-        search=search,
+        search=lambda query, limit: driver.recaller.for_prompts(query, limit),
         wall=wall,
     )
     quota.restore(folder, node.thinking.routing, now_ms=clock.now_ms())
@@ -127,6 +121,7 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         providers=models.providers,
         clock=clock.now_ms,
         attempts=attempts,
+        half_life_days=_half_life_days(settings),
     )
     return Spore(
         settings=settings,
@@ -172,6 +167,10 @@ def _node_settings(settings: Settings, models: Models) -> NodeSettings:
         synthesis=settings.synthesis,
         idle=IdleSettings(settings.idle_calls_per_day, spared=(cortex.TARGET,)),
     )
+
+
+def _half_life_days(settings: Settings) -> float | None:
+    return None if "decoherence" in settings.mechanisms_off else settings.half_life_days
 
 
 def _operations(driver: Driver, wall: Wall, models: Models) -> Operations:

@@ -27,7 +27,7 @@ from synapse.core.reasoning import drafts, grading
 from synapse.core.reasoning.aggregation import Judgement, Verdict
 from synapse.core.reasoning.ballot import Ballot
 from synapse.core.reasoning.calibrating import LESSONS_MAX, Lessons, lesson
-from synapse.core.reasoning.deliberation import Deliberations, Item, Search
+from synapse.core.reasoning.deliberation import Deliberations, Item
 from synapse.core.reasoning.drafts import Share
 from synapse.core.reasoning.helping import Helping
 from synapse.core.reasoning.idle.desk import Desk, Ruling
@@ -38,6 +38,7 @@ from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.leases import Leases
 from synapse.core.reasoning.mechanisms import DEFAULTS, Quantum
 from synapse.core.reasoning.model_routing import EXTRACTIVE, Routing, Target
+from synapse.core.reasoning.session import Search
 from synapse.core.reasoning.task import (
     Outcome,
     Position,

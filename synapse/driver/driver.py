@@ -42,6 +42,7 @@ from synapse.driver.indexer import Indexer
 from synapse.driver.model_calls import ModelCalls
 from synapse.driver.news import News
 from synapse.driver.queues import Mailboxes, MessageQueue
+from synapse.driver.recall import Recaller
 from synapse.ports import AttemptLog, Index, Provider, RecordLog, Transport
 from synapse.storage.attempt_log import MemoryAttemptLog
 from synapse.storage.views import Views
@@ -78,6 +79,7 @@ class Driver:
         providers: Mapping[str, Provider],
         clock: Callable[[], int],
         attempts: AttemptLog | None = None,
+        half_life_days: float | None = None,
     ) -> None:
         """`providers` maps each target's name to what can ask it; `clock` gives milliseconds;
         `attempts` keeps what became of each call, by default in memory."""
@@ -87,6 +89,7 @@ class Driver:
         self.news = News()
         self.clock = clock
         self.indexer = Indexer(log, index, self.news)
+        self.recaller = Recaller(index, log, node.ledger, clock, half_life_days=half_life_days)
         self._transport = transport
         self.attempts = attempts if attempts is not None else MemoryAttemptLog()
         self._models = ModelCalls(

@@ -107,7 +107,8 @@ class MemoryVerbs(Verbs):
         text = clean(query, bytes_max=QUERY_BYTES_MAX, name="the query")
         wanted = Filter(kind=kind, author=author, tag=tag, shared=_wanted(scope))
         now_ms = self.driver.clock()
-        hits = self.driver.index.search(text, limit=max(1, min(limit, RESULTS_MAX)), wanted=wanted)
+        size = max(1, min(limit, RESULTS_MAX))
+        hits = self.driver.recaller.search(text, limit=size, wanted=wanted)
         results = []
         for hit in hits:
             memory = self.driver.log.memory(hit.id)

@@ -142,7 +142,7 @@ class TaskView(Reply):
     citations: list[Citation] = Field(description="Memories the answer rests on.")
     stop_reason: str | None = Field(
         description="Why it stopped: extract, decided, one_family, cycles_spent, deadline, "
-        "nothing_recalled, no_model_answered, stable, budget, refuted."
+        "nothing_recalled, no_model_answered, settled, stable, budget, refuted."
     )
     posterior: float | None = Field(
         description="How much the evidence supports the answer, 0-1; None for an extract."

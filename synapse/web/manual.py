@@ -89,18 +89,15 @@ def example(schema: Mapping[str, Any], components: Mapping[str, Any], name: str 
     """A value of this JSON schema, as the property of this name would hold it."""
     if "$ref" in schema:
         return example(components[schema["$ref"].rpartition("/")[2]], components)
-    if "const" in schema or "default" in schema:
-        return schema.get("const", schema.get("default"))
-    for choices in ("examples", "enum"):
-        if choices in schema:
-            return schema[choices][0]
+    for word in ("const", "examples", "default", "enum"):
+        if word in schema:
+            return schema[word][0] if word in ("examples", "enum") else schema[word]
     if name in _SAMPLES:
         return _SAMPLES[name]
     if "anyOf" in schema:
         return example(schema["anyOf"][0], components, name)
     if "properties" in schema:
-        fields = schema["properties"].items()
-        return {field: example(value, components, field) for field, value in fields}
+        return {field: example(value, components, field) for field, value in _shown(schema)}
     if schema.get("type") == "array":
         return [example(schema["items"], components, name)]
     if schema.get("type") == "object":
@@ -108,6 +105,14 @@ def example(schema: Mapping[str, Any], components: Mapping[str, Any], name: str 
         key = _ID if isinstance(values, dict) and "$ref" in values else "memory"
         return {key: example(values, components)} if isinstance(values, dict) else {}
     return _BY_TYPE.get(schema.get("type", ""), "…")
+
+
+def _shown(schema: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """The properties that an example has: a reply's all, a body's those that it needs or names."""
+    needed = schema.get("required", ())
+    for field, value in schema["properties"].items():
+        if field in needed or "examples" in value or "default" in value:
+            yield field, value
 
 
 def sections(schema: Mapping[str, Any]) -> dict[str, list[tuple[str, str, dict[str, Any]]]]:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter
@@ -238,9 +239,10 @@ def _add_resources(server: MCPServer[Any], operations: Operations, access: Acces
         title="A task",
         mime_type="application/json",
     )
-    async def task(task_id: str) -> str:
+    async def task(task_id: str, ctx: Context) -> str:
         """A task with every position, its outcome and the whole texts of what it cites."""
-        return _found(operations.task, task_id).model_dump_json()
+        private = access.may_write(Headers(ctx.headers))
+        return _found(partial(operations.task, private=private), task_id).model_dump_json()
 
 
 def _found(find: Callable[[str], Shown], wanted: str) -> Shown:

@@ -87,6 +87,17 @@ KINDS: Final[Mapping[str, Kind]] = {
         "That kind or tag cannot be used",
         "Use at most 64 letters, digits, spaces and any of _ . : / + @ -.",
     ),
+    "wish": Kind(
+        422, "That cannot be asked for", "/docs shows what may be wished for with a task."
+    ),
+    "grade": Kind(
+        422,
+        "The grade does not say who was right",
+        "Send right_answer, or position and right, and not both.",
+    ),
+    "private": Kind(
+        422, "That cannot be done with a private task", "Ask it again as a shared one."
+    ),
     "cursor": Kind(422, "That cursor is not one of ours", "Start again without a cursor."),
     "address": Kind(
         422, "That is not the address of a spore", "Give one like https://spore.example.org."

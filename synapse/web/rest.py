@@ -73,9 +73,7 @@ class TaskBody(Body):
     kind: Literal["number", "choice", "set", "code", "plan", "free"] | None = Field(
         None, description="The form of the answer, which decides when two are the same."
     )
-    choices: list[str] = Field(
-        default_factory=list, description="What may be chosen from: 2 to 26 texts."
-    )
+    choices: list[str] = Field([], description="What may be chosen from: 2 to 26 texts.")
     budget: int | None = Field(None, description="Model calls at most, 1 to 100.")
     deadline_ms: int | None = Field(None, description="Time for the answer, up to an hour.")
     privacy: Literal["shared", "private"] = Field(
@@ -98,8 +96,12 @@ class TaskBody(Body):
 class GradeBody(Body):
     """Who was right: by the right answer, or by one position and whether it is right."""
 
-    right_answer: str | None = Field(None, min_length=1, examples=["42"])
-    position: str | None = Field(None, description="The id of a position of the task.")
+    right_answer: str | None = Field(
+        None, min_length=1, description="What the right answer is.", examples=["42"]
+    )
+    position: str | None = Field(
+        None, description="Instead: the id of one position of the task, as in its `deltas`."
+    )
     right: bool | None = Field(None, description="Whether that position is right.")
 
 
@@ -247,8 +249,9 @@ async def grade(
 ) -> Graded:
     """Say who was right. Trust follows from grades and from nothing else.
 
-    With `right_answer` every position is graded by whether it says the same, and so are earlier
-    tasks that asked the same; with `position` and `right`, those that say what it says.
+    With `right_answer` the first position of every spore's every family is graded, what it thought
+    before it saw others', by whether it says the same, and so are earlier tasks that asked the
+    same; with `position` and `right`, those that say what it says.
     """
     return await operations.grade_task(
         task_id, right_answer=said.right_answer, position=said.position, right=said.right

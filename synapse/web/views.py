@@ -40,8 +40,28 @@ STOP_REASONS: Final = {
     "one_family": "only one family of models took part, and one voice decides nothing more",
     "cycles_spent": "the models still differed after the last cycle",
     "deadline": "the time for it was up",
+    "settled": "who was left to ask could not have changed the answer",
+    "stable": "another cycle changed nothing",
+    "budget": "the calls it may take were spent",
+    "refuted": "the leading answer failed a check, and no other was found",
     "nothing_recalled": "nothing that is remembered here bears on it",
     "no_model_answered": "no model answered, however often it was tried",
+}
+
+
+KINDS_OF_ANSWER: Final = {
+    "number": "a number",
+    "choice": "a choice",
+    "set": "a set",
+    "code": "code",
+    "plan": "a plan",
+    "free": "free text",
+}
+ORIGINS: Final = {
+    "own": "your own",
+    "own of strangers": "your own, of operators little known",
+    "advisers": "of operators whose grades proved right",
+    "unknown": "of operators that nothing is known of",
 }
 
 
@@ -87,6 +107,11 @@ def marked(answer: str, citations: Sequence[Citation]) -> Iterator[tuple[str, st
         yield (f"[{piece}]", ids.get(piece)) if number % 2 else (piece, None)
 
 
+def _full(share: float) -> str:
+    """A share of a bar, as SVG writes it; what lies outside ends at the bar's end."""
+    return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
+
+
 def _as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
@@ -106,12 +131,15 @@ def _environment() -> Environment:
         "brief": brief,
         "counted": counted,
         "exact": exact,
+        "full": _full,
         "lasted": lasted,
         "marked": marked,
         "percent": "{:.0%}".format,
     }
     environment.globals |= {
+        "kinds_of_answer": KINDS_OF_ANSWER,
         "mark_characters": MARK_CHARACTERS,
+        "origins": ORIGINS,
         "states": STATES,
         "statuses": STATUSES,
         "stop_reasons": STOP_REASONS,

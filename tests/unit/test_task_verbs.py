@@ -9,7 +9,7 @@ import pytest
 
 from synapse.core.errors import NotFound, Refused, TextError
 from synapse.core.reasoning.task import BUDGET_MAX, CHOICES_MAX, DEADLINE_MS_MAX
-from synapse.operations.tasks import Wanted
+from synapse.operations.tasks import ANYTHING, Wanted
 from synapse.replies import TaskView
 from synapse.storage.memory_log import MemoryLog
 from tests.driving import Driven, running, spore
@@ -41,7 +41,7 @@ async def one() -> AsyncIterator[Driven]:
         yield made
 
 
-async def answered(one: Driven, text: str = SUM, wanted: Wanted = Wanted()) -> TaskView:
+async def answered(one: Driven, text: str = SUM, wanted: Wanted = ANYTHING) -> TaskView:
     asked = await one.operations.submit_task(text, wanted)
     view = await one.operations.finished_task(asked.task_id, wait_ms=10_000, private=True)
     assert view.converged
@@ -190,11 +190,12 @@ async def test_a_right_answer_grades_every_position(one: Driven) -> None:
 
 async def test_a_position_that_is_wrong_grades_those_that_say_the_same(one: Driven) -> None:
     view = await answered(one)
-    wrong = [position for position in view.deltas if position.family == "jade"][-1]
-    graded = await one.operations.grade_task(view.task_id, position=wrong.id, right=False)
+    of_jade = [position.id for position in view.deltas if position.family == "jade"]
+    graded = await one.operations.grade_task(view.task_id, position=of_jade[-1], right=False)
     assert graded.grades == 1
     [grade] = one.operations.task(view.task_id).grades
-    assert (grade.family, grade.position, grade.right) == ("jade", wrong.id, False)
+    assert (grade.family, grade.right) == ("jade", False)
+    assert grade.position in of_jade
 
 
 async def test_a_position_that_is_right_makes_the_others_wrong(one: Driven) -> None:
@@ -308,3 +309,13 @@ async def test_the_newest_grades_come_first_and_no_more_than_wanted(one: Driven)
         (grade.at_ms for grade in everything), reverse=True
     )
     assert one.operations.newest_grades(1) == everything[:1]
+
+
+async def test_a_grade_that_is_taken_back_counts_no_longer(one: Driven) -> None:
+    view = await answered(one)
+    before = chances(one)
+    await one.operations.grade_task(view.task_id, right_answer="42")
+    for grade in one.operations.newest_grades(10):
+        await one.operations.forget(grade.id)
+    assert one.operations.task(view.task_id).grades == one.operations.newest_grades(10) == []
+    assert chances(one) == before

@@ -240,6 +240,36 @@ async def test_the_private_layer_is_what_never_leaves_the_spore(
         assert [one["scope"] for one in result.structured_content["memories"]] == [scope]
 
 
+async def test_a_private_task_is_answered_for_whoever_has_the_key_and_unseen_by_others() -> None:
+    ask = {"task": "What is in my diary?", "privacy": "private"}
+    async with running_face(api_key=KEY) as spore:
+        await spore.remember("The diary is in the drawer.")
+        async with official(spore, key=KEY) as agent:
+            asked = (await agent.call_tool("submit_task", ask)).structured_content
+            own = await agent.call_tool("get_task", {"task_id": asked["task_id"]})
+            read = await agent.read_resource(f"synapse://task/{asked['task_id']}")
+        async with official(spore) as stranger:
+            unseen = await stranger.call_tool("get_task", {"task_id": asked["task_id"]})
+            listed = await stranger.call_tool("list_tasks", {})
+            with pytest.raises(MCPError, match="knows no task"):
+                await stranger.read_resource(f"synapse://task/{asked['task_id']}")
+    assert asked["status"] == own.structured_content["status"] == "answered"
+    assert json.loads(read.contents[0].text)["privacy"] == "private"
+    assert unseen.is_error and "knows no task" in text_of(unseen)
+    assert (listed.structured_content["tasks"], listed.structured_content["total"]) == ([], 0)
+
+
+async def test_an_agent_may_say_what_is_to_be_chosen_from() -> None:
+    async with running_face(scripts={"gemma": lambda _: '{"answer": "B"}'}) as spore:
+        async with official(spore) as agent:
+            call = {"task": "What do the tides follow?", "choices": ["the sun", "the moon"]}
+            asked = await agent.call_tool("submit_task", call)
+        [task] = spore.operations.tasks().tasks
+        view = spore.operations.task(task.task_id)
+    assert asked.structured_content["status"] == "answered"
+    assert (view.kind, view.choices) == ("choice", ["the sun", "the moon"])
+
+
 @pytest.mark.parametrize("key", [None, "a-wrong-key"])
 async def test_without_the_key_one_reads_and_does_not_write(key: str | None) -> None:
     async with running_face(api_key=KEY) as spore, official(spore, key=key) as agent:
@@ -285,6 +315,9 @@ async def test_with_the_key_one_writes() -> None:
         ("submit_task", {"task": ""}, "task: String should have at least 1"),
         ("submit_task", {"task": "sk-" + "x" * 40}, "seems to hold an OpenAI-style key"),
         ("submit_task", {"task": "Tides?", "wait_s": 3_600}, "wait_s: Input should be less"),
+        ("submit_task", {"task": "Tides?", "choices": ["one"]}, "choices are 2 to 26 texts"),
+        ("submit_task", {"task": "Tides?", "choices": ["x"] * 27}, "choices: "),
+        ("submit_task", {"task": "Tides?", "privacy": "secret"}, "privacy: Input should be"),
         ("get_task", {"task_id": "tides"}, "an id is 64 hexadecimal digits"),
         ("get_task", {"task_id": "0" * 64}, "this spore knows no task"),
         ("get_trust", {"peer_id": "0" * 64}, "has not met a spore"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import get_args
@@ -14,8 +14,9 @@ from jinja2 import UndefinedError
 
 from synapse.core.errors import ProviderError
 from synapse.core.reasoning.phases import NEXT_MOVE
-from synapse.replies import Health, TaskStatus
-from synapse.web import views
+from synapse.operations.tasks import Wanted
+from synapse.replies import AbstentionView, GradeView, Health, TaskStatus, VerdictView
+from synapse.web import pages, views
 from synapse.web.views import STATES, STATUSES, STOP_REASONS, ago, lasted
 from tests.making import made_up_id
 from tests.spores import URL, Spore, running_spore
@@ -35,6 +36,10 @@ HOSTILE = (
     "\u202etides\u202c \u2028 \ufeff 🜁",
 )
 BROWSER = {"Accept": "text/html,application/xhtml+xml", "Origin": URL}
+
+
+def says(answer: str, **more: object) -> Callable[[object], str]:
+    return lambda _: json.dumps({"answer": answer, "confidence": 0.9, **more})
 
 
 class Page(HTMLParser):
@@ -223,6 +228,183 @@ async def test_hostile_models_and_answers_never_become_html() -> None:
     assert f"{evil} [0123abcd]" in found.words
 
 
+MODELS = {
+    "amber": says("42", prose="Six times seven is 42."),
+    "jade": says("54"),
+    "cobalt": says("42"),
+}
+
+
+async def answered(spore: Spore, text: str = "What is six times seven?") -> str:
+    task = await spore.operations.submit_task(text)
+    done = await spore.operations.finished_task(task.task_id, wait_ms=10_000)
+    assert done.status == "answered"
+    return task.task_id
+
+
+async def test_a_task_shows_what_its_figures_mean_and_who_deserves_it() -> None:
+    async with running_spore(scripts=MODELS) as spore:
+        task_id = await answered(spore)
+        view = spore.operations.task(task_id)
+        found = await page(spore, f"/task/{task_id}")
+
+    for name in ("Posterior", "Agreement", "Independence", "What did not win", "Whose answer"):
+        assert name in found.words
+    assert f"{view.posterior:.0%}" in found.words and f"{view.agreement:.0%}" in found.words
+    bars = [one["width"] for one in found.named("rect") if one["class"] == "share"]
+    assert bars == [
+        f"{100 * share:.1f}%"
+        for share in (
+            view.posterior,
+            view.agreement,
+            *sorted((one.share for one in view.credit), reverse=True),
+        )
+    ]
+
+
+async def test_a_task_shows_its_prose_checks_abstentions_and_others_grades() -> None:
+    async with running_spore(scripts=MODELS) as spore:
+        view = spore.operations.task(await answered(spore))
+    checked, author = view.deltas[0], view.deltas[0].author
+    verdict = VerdictView(
+        position=checked.id, tool="arithmetic", passed=False, evidence=HOSTILE[0], author=author,
+        author_name="attic",
+    )  # fmt: skip
+    grade = GradeView(
+        id="0", position=checked.id, family="amber", right=True, source="checker",
+        observer=author, own=False,
+    )  # fmt: skip
+    more = {
+        "prose": f"Six times seven is 42 {HOSTILE[1]}",
+        "verdicts": [verdict],
+        "abstentions": [AbstentionView(spore=author, spore_name="", reason="no_model")],
+        "grades": [grade],
+        "checked": True,
+    }
+    shown = views.page(
+        "task", task=view.model_copy(update=more), answers={checked.id: checked.hypothesis},
+        by_key=False, graded=0, draft="", problem=None, key_needed=False, now_ms=view.created_ms,
+    )  # fmt: skip
+    found = assert_sound(shown)
+    words = " ".join(found.words.split())
+    for told in (
+        more["prose"], "failed", HOSTILE[0], "arithmetic", "by attic", f"{author[:16]} no model",
+        "by checker of another operator", "passed a check in code", "0 new grades",
+    ):  # fmt: skip
+        assert told in words
+
+
+async def test_a_right_answer_in_the_form_grades_every_position(keyed: Spore) -> None:
+    async with running_spore(scripts=MODELS, api_key=KEY) as spore:
+        task_id = await answered(spore)
+        place = f"/task/{task_id}/grade"
+        wrong_key = await spore.client.post(place, data={"right_answer": "42", "key": "wrong"})
+        empty = await spore.client.post(place, data={"right_answer": " ", "key": KEY})
+        secret = await spore.client.post(
+            place, data={"right_answer": HOSTILE[0] + "sk-" + "a" * 40, "key": KEY}
+        )
+        before = spore.operations.newest_grades(10)
+        reply = await spore.client.post(place, data={"right_answer": "42", "key": KEY})
+        graded = await page(spore, reply.headers["location"])
+        trust = await page(spore, "/trust")
+
+    for refused, status in ((wrong_key, 401), (empty, 422), (secret, 422)):
+        assert refused.status_code == status
+        assert "Not done" in assert_sound(refused.text).words and KEY not in refused.text
+    assert HOSTILE[0] in assert_sound(secret.text).words
+    assert (before, reply.status_code) == ([], 303)
+    assert "new grades written down" in graded.words and "by you" in " ".join(graded.words.split())
+    for family in MODELS:
+        assert family in graded.words and family in trust.words
+    assert "1 right, 0 wrong" in trust.words and "0 right, 1 wrong" in trust.words
+    assert f"/task/{task_id}" in [one.get("href") for one in trust.named("a")]
+
+
+async def test_the_page_of_trust_says_what_to_do_when_there_is_nothing(spore: Spore) -> None:
+    trust = await page(spore, "/trust")
+    assert "synapse grade" in trust.words and "Nobody has graded" in trust.words
+    assert "/trust" in [one.get("href") for one in (await page(spore, "/")).named("a")]
+
+
+async def test_trust_is_drawn_between_nothing_and_certainty() -> None:
+    async with running_spore(scripts=MODELS) as spore:
+        await spore.operations.grade_task(await answered(spore), right_answer="42")
+        trust = await page(spore, "/trust")
+        told = spore.operations.trust()
+    means = [one["cx"] for one in trust.named("circle")]
+    assert means == [f"{100 * view.overall:.1f}%" for view in told.values()]
+    for drawn, view in zip(
+        (one for one in trust.named("rect") if one["class"] == "range"), told.values(), strict=True
+    ):
+        assert drawn["x"] == f"{100 * view.low:.1f}%"
+        assert drawn["width"] == f"{100 * (view.high - view.low):.1f}%"
+
+
+async def test_hostile_families_and_choices_never_become_html() -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    async with running_spore(scripts={evil: says("A"), "b": says("B")}) as spore:
+        asked = await spore.operations.submit_task(QUESTION, Wanted(choices=HOSTILE[:4]))
+        await spore.operations.finished_task(asked.task_id, wait_ms=10_000)
+        await spore.operations.grade_task(asked.task_id, right_answer="A")
+        task, trust = await page(spore, f"/task/{asked.task_id}"), await page(spore, "/trust")
+    assert evil in task.words and evil in trust.words
+    assert HOSTILE[0] in task.words
+
+
+@pytest.mark.promise("private")
+async def test_a_private_question_is_answered_on_the_page_and_at_no_address(keyed: Spore) -> None:
+    await keyed.remember(NOTE)
+    form = {"task": QUESTION, "private": "yes", "key": KEY}
+    reply = await keyed.client.post("/ask", data=form)
+    shown = assert_sound(reply.text)
+    [task] = keyed.operations.tasks(private=True).tasks
+    again = await keyed.client.post(f"/task/{task.task_id}", data={"key": KEY})
+    stranger = await keyed.client.post(f"/task/{task.task_id}", data={"key": "wrong"})
+
+    assert reply.status_code == again.status_code == 200
+    assert NOTE in shown.words and "private" in shown.words
+    assert NOTE in assert_sound(again.text).words
+    assert stranger.status_code == 401 and NOTE not in stranger.text
+    await page(keyed, f"/task/{task.task_id}", status=404)
+    assert QUESTION not in (await page(keyed, "/")).words
+    assert not list(shown.named("form"))  # what is private takes no grade
+    assert {"http-equiv": "refresh", "content": "2"} not in list(shown.named("meta"))
+
+
+async def test_a_private_question_on_ones_own_machine_has_an_address(spore: Spore) -> None:
+    await spore.remember(NOTE)
+    form = {"task": QUESTION, "private": "yes"}
+    reply = await spore.client.post("/ask", data=form, headers=BROWSER)
+    place = reply.headers["location"]
+    await spore.operations.finished_task(place.removeprefix("/task/"), wait_ms=10_000, private=True)
+    assert reply.status_code == 303
+    assert NOTE in (await page(spore, place)).words
+    assert QUESTION in (await page(spore, "/")).words
+    foreign = await spore.client.get(place, headers={"Sec-Fetch-Site": "cross-site"})
+    assert foreign.status_code == 404
+
+
+async def test_a_private_question_without_a_model_can_be_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pages, "PRIVATE_WAIT_MS", 5_000)
+    failure = ProviderError("rate_limited", "slow down", retry_after_ms=30_000)
+    async with running_spore(scripts={"qwen": [failure]}, api_key=KEY) as spore:
+        form = {"task": QUESTION, "private": "yes", "key": KEY}
+        shown = assert_sound((await spore.client.post("/ask", data=form)).text)
+    assert "Look again" in shown.words and not list(shown.named("meta"))[3:]
+    assert [one["action"].startswith("/task/") for one in shown.named("form")] == [True]
+
+
+async def test_a_private_draft_comes_back_ticked_and_the_other_form_is_left_alone(
+    keyed: Spore,
+) -> None:
+    form = {"task": QUESTION, "private": "yes", "key": "wrong"}
+    home = assert_sound((await keyed.client.post("/ask", data=form)).text)
+    ticks = [one for one in home.named("input") if one.get("type") == "checkbox"]
+    assert ["checked" in one for one in ticks] == [True, False]
+
+
 async def test_an_unfinished_task_loads_itself_again_and_a_finished_one_does_not() -> None:
     failure = ProviderError("rate_limited", "slow down", retry_after_ms=30_000)
     async with running_spore(scripts={"qwen": [failure]}) as spore:
@@ -266,7 +448,7 @@ async def test_pages_ask_for_nothing_that_the_spore_does_not_serve(spore: Spore)
 def test_every_status_has_words() -> None:
     assert set(STATUSES) == set(get_args(TaskStatus))
     assert set(STATES) == set(get_args(Health.model_fields["status"].annotation))
-    assert {reason for _, _, reason in NEXT_MOVE if reason} == set(STOP_REASONS)
+    assert {rule.reason for rule in NEXT_MOVE if rule.reason} == set(STOP_REASONS)
 
 
 def test_ages_are_told_as_people_tell_them() -> None:

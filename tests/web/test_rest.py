@@ -184,12 +184,22 @@ async def test_models_that_took_part_are_named() -> None:
     }
 
 
-async def test_what_is_not_built_says_so(spore: Spore) -> None:
+async def test_what_is_off_says_so_and_why(spore: Spore) -> None:
     cognition = (await spore.client.get("/api/cognition")).json()
     cortex = (await spore.client.get("/api/cortex")).json()
+
+    assert cognition["enabled"] is cortex["enabled"] is cortex["loaded"] is False
+    assert cognition["state"] == "off" and cognition["reason"]
+
+
+async def test_every_mechanism_says_whether_it_is_on_and_in_what_unit(spore: Spore) -> None:
     quantum = (await spore.client.get("/api/quantum")).json()
 
-    assert cognition["enabled"] is cortex["enabled"] is quantum["tunneling"]["enabled"] is False
+    assert set(quantum) == {
+        "annealing", "superposition", "interference", "tunneling", "entanglement", "decoherence",
+    }  # fmt: skip
+    for mechanism in quantum.values():
+        assert_holds(mechanism, {"enabled": bool, "unit": str})
 
 
 @pytest.mark.parametrize("field", ["endpoint", "url"])

@@ -110,6 +110,12 @@ def kind_of(task: Task, answers: Iterable[str]) -> Kind:
     return Kind.CODE if tools.check(task.text, "?") is not None else Kind.FREE
 
 
+def fits(task: Task, answer: str) -> bool:
+    """Whether an answer is one of the choices, when there are any."""
+    form = canonical(answer, Kind.CHOICE, task.wish.choices) if task.wish.choices else "#"
+    return form is not None and form.startswith("#")
+
+
 def gather(
     task: Task,
     positions: Sequence[Position],

@@ -14,14 +14,13 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final, Protocol
 
-from synapse.core.effects import Effect, Publish, Quote, SetTimer
+from synapse.core.effects import Effect, Publish, SetTimer
 from synapse.core.events import ModelFailed, ModelReplied
-from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Draft
 from synapse.core.reasoning import concluding, drafts, prompts, writing
 from synapse.core.reasoning.aggregation import Judgement, Verdict, settled
 from synapse.core.reasoning.asking import Asking
-from synapse.core.reasoning.ballot import Ballot, Checker, kind_of
+from synapse.core.reasoning.ballot import Ballot, Checker, fits, kind_of
 from synapse.core.reasoning.drafts import Share
 from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.mechanisms import Quantum
@@ -31,18 +30,19 @@ from synapse.core.reasoning.session import (
     Call,
     Purpose,
     Role,
+    Search,
     Session,
     Waiting,
     enough_to_decide,
+    recalled,
 )
 from synapse.core.reasoning.task import ANSWER_BYTES_MAX, Task, read_position
 
 TEAM_MAX: Final = 7  # families of one task; from the eighth on each adds less than its call costs
 EXPLORE: Final = 0.1  # of tasks: one family more is asked than is needed; no source
 RETRY_MS_MIN: Final = 1_000
-MEND: Final = "it was no JSON object with an answer: reply with that object and nothing else"
+MEND: Final = "it was no JSON object with a fitting answer: reply with that object alone"
 
-Search = Callable[[str, int], Sequence[Memory]]
 Item = Effect | Draft
 
 
@@ -116,7 +116,7 @@ class Deliberations:
         session = Session(
             task,
             role,
-            quotes=self._recall(task),
+            quotes=recalled(self._search, task),
             started_ms=now_ms,
             deadline_ms=now_ms + (task.wish.deadline_ms or self._deadline_ms),
             checker=Checker(task.text),
@@ -143,13 +143,6 @@ class Deliberations:
         items += _look_later(session, now_ms)
         return items if session.pending else [*items, *self._advance(session, now_ms=now_ms)]
 
-    def _recall(self, task: Task) -> tuple[Quote, ...]:
-        return tuple(
-            Quote(memory.id, memory.text[: prompts.QUOTE_CHARACTERS_MAX], memory.author)
-            for memory in self._search(task.text, prompts.QUOTES_MAX)
-            if memory.shared
-        )
-
     # What happens.
 
     def on_reply(self, event: ModelReplied, *, now_ms: int) -> list[Item]:
@@ -163,7 +156,8 @@ class Deliberations:
             session.prose = writing.accepted(session, event.text)
             return self._advance(session, now_ms=now_ms)
         reply = prompts.read(event.text, session.quotes, session.shown)
-        if reply is None or not self.share(reply.answer, bytes_max=ANSWER_BYTES_MAX).strip():
+        said = self.share(reply.answer, bytes_max=ANSWER_BYTES_MAX) if reply is not None else ""
+        if reply is None or not said.strip() or not fits(session.task, said):
             failure = ModelFailed(event.call_id, "bad_reply", MEND)
             return self._failed(session, call, failure, now_ms=now_ms)
         self._routing.understood(call.target)
@@ -211,7 +205,7 @@ class Deliberations:
             session.waiting = None
             session.started_ms = now_ms
             session.deadline_ms = now_ms + (session.task.wish.deadline_ms or self._deadline_ms)
-            session.quotes = self._recall(session.task)
+            session.quotes = recalled(self._search, session.task)
             return self._begin(session, now_ms=now_ms)
         if now_ms >= session.deadline_ms:
             self.asking.hang_up(session, now_ms=now_ms)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from synapse.core.effects import Quote
+from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Draft
 from synapse.core.reasoning.aggregation import Judgement, Mechanisms, Verdict
 from synapse.core.reasoning.ballot import Ballot, Checker, Hear, gather
 from synapse.core.reasoning.model_routing import EXTRACTIVE
 from synapse.core.reasoning.phases import Progress
-from synapse.core.reasoning.prompts import Shown
+from synapse.core.reasoning.prompts import QUOTE_CHARACTERS_MAX, QUOTES_MAX, Shown
 from synapse.core.reasoning.task import Position, Task
 
 CYCLES_MAX: Final = 3  # later cycles were never seen to change a right answer for the better
@@ -224,6 +225,19 @@ class Session:
         if self.shown_ms is not None:
             ends.append(self.shown_ms + REVEAL_MS)
         return max(1, min(end for end in ends if end > now_ms or end == self.deadline_ms) - now_ms)
+
+
+Search = Callable[[str, int], Sequence[Memory]]
+"""The shared memories that bear most on a text, so many at most."""
+
+
+def recalled(search: Search, task: Task) -> tuple[Quote, ...]:
+    """What memory holds about a task, as data for its members."""
+    return tuple(
+        Quote(memory.id, memory.text[:QUOTE_CHARACTERS_MAX], memory.author)
+        for memory in search(task.text, QUOTES_MAX)
+        if memory.shared
+    )
 
 
 def enough_to_decide(

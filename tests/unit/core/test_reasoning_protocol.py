@@ -120,6 +120,15 @@ def test_choices_are_shown_and_decide_which_answers_are_the_same() -> None:
     assert (outcome(table, task_id).stop_reason, outcome(table, task_id).weak) == ("decided", False)
 
 
+def test_what_is_none_of_the_choices_is_no_answer() -> None:
+    table = Table(POLAR)
+    task_id = ask(table, "Which is a moon?", choices=("Io", "Mars"))
+    table.reply("polar", "42")
+    assert table.task(task_id).positions == []
+    table.reply("polar", "Io")
+    assert outcome(table, task_id).answer == "Io"
+
+
 # Tools and checks
 
 

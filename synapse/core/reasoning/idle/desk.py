@@ -8,9 +8,9 @@ from typing import Final
 
 from synapse.core.memory.memory import Memory, from_record
 from synapse.core.memory.record import MEMORY, Draft, Record
-from synapse.core.reasoning.deliberation import Search
 from synapse.core.reasoning.drafts import Share
 from synapse.core.reasoning.idle.notebook import Notebook
+from synapse.core.reasoning.session import Search
 from synapse.core.reasoning.task import Task
 from synapse.core.reasoning.task_book import TaskBook
 
