@@ -49,6 +49,7 @@ def speed_command(arguments: Sequence[str]) -> None:
     parser.add_argument("--no-fresh", action="store_true", help="leave out time to searchable")
     parser.add_argument("--picture", type=Path, help="write latency against size as SVG")
     parser.add_argument("--from", dest="files", type=Path, nargs="*", help="show these files again")
+    parser.add_argument("--markdown", metavar="FIGURES", help="print these figures as a table")
     wanted = parser.parse_args(arguments)
     if wanted.judged:
         quality_command(["--judged", str(wanted.judged), "--engines", "synapse", "--json"])
@@ -77,7 +78,9 @@ def speed_command(arguments: Sequence[str]) -> None:
 
 
 def _show(wanted: argparse.Namespace, rows: Sequence[speed.Figures]) -> None:
-    if not wanted.json:
+    if wanted.markdown:
+        print(report.markdown(rows, wanted.markdown.split(",")))
+    elif not wanted.json:
         _console().print(report.speed_table(rows))
     if wanted.picture:
         wanted.picture.write_text(report.picture(rows), "utf-8")

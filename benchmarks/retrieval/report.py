@@ -77,6 +77,21 @@ def speed_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table
 
 
+def markdown(rows: Sequence[Mapping[str, Any]], figures: Sequence[str]) -> str:
+    """The same for a document: a line an engine, a column a size, each with these figures."""
+    sizes = sorted({row["n"] for row in rows})
+    names = list(dict.fromkeys(row["engine"] for row in rows))
+    known = {(row["engine"], row["n"]): row for row in rows}
+    lines = [" | ".join(["| engine", *map(_count, sizes)]) + " |", "|---" * (len(sizes) + 1) + "|"]
+    for name in names:
+        cells = []
+        for size in sizes:
+            row = known.get((name, size), {})
+            cells.append(" / ".join(shown(row[each]) for each in figures if each in row))
+        lines.append(" | ".join([f"| {name}", *cells]) + " |")
+    return "\n".join(lines)
+
+
 def quality_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """One line a collection and engine."""
     table = Table(title="Quality on judged collections")
