@@ -73,7 +73,11 @@ def speed_command(arguments: Sequence[str]) -> None:
             rows += found
             if wanted.json:
                 print("\n".join(json.dumps(row) for row in found), flush=True)
-            _write(wanted.out, {"corpus": run.fingerprint, "rows": rows, "skipped": run.skipped})
+            _write(
+                wanted.out,
+                ["retrieval", *arguments],
+                {"corpus": run.fingerprint, "rows": rows, "skipped": run.skipped},
+            )
     _show(wanted, rows)
 
 
@@ -118,7 +122,7 @@ def quality_command(arguments: Sequence[str]) -> None:
             rows.append(row)
             if wanted.json:
                 print(json.dumps(row), flush=True)
-    _write(wanted.out, {"rows": rows})
+    _write(wanted.out, ["quality", *arguments], {"rows": rows})
     if not wanted.json:
         _console().print(report.quality_table(rows))
 
@@ -155,8 +159,10 @@ def _text(folder: Path | None) -> str:
     return "\n".join(text for each in found for text in each.documents.values())
 
 
-def _write(path: Path | None, what: speed.Figures) -> None:
+def _write(path: Path | None, typed: Sequence[str], what: speed.Figures) -> None:
+    """The figures, with where they come from; a path of this machine is of no use elsewhere."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        body = {"command": "synapse bench " + " ".join(sys.argv[2:]), **speed.machine(), **what}
+        words = ["FOLDER" if Path(word).is_absolute() else word for word in typed]
+        body = {"command": " ".join(["synapse bench", *words]), **speed.machine(), **what}
         path.write_text(json.dumps(body, indent=1) + "\n", "utf-8")

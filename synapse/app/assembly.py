@@ -108,7 +108,9 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         _node_settings(settings, models),
         rng=SystemRandom(),
         read=log.read,
-        search=lambda query, limit: driver.recaller.for_prompts(query, limit),
+        search=lambda query, limit: driver.recaller.for_prompts(
+            query, limit, known=bool(node.thinking.routing.families())
+        ),
         wall=wall,
     )
     quota.restore(folder, node.thinking.routing, now_ms=clock.now_ms())

@@ -17,7 +17,7 @@ from synapse.driver.news import News
 from synapse.ports import Index, RecordLog
 
 CHUNK: Final = 2_000  # memories a step; a step takes less than a tenth of a second
-UPKEEP_S: Final = 0.25  # between steps of upkeep while there is nothing to index
+UPKEEP_S: Final = 0.25  # between steps of upkeep, each a tenth of a second or two
 UPKEEP_EVERY: Final = 8_192  # memories: about what the index keeps in memory before it writes
 
 
@@ -33,12 +33,15 @@ class Indexer:
         self._durable = log.last_position  # what may be indexed: the rest may never be committed
         self._erased: list[bytes] = []
         self._wanted = asyncio.Event()
+        self._idle = asyncio.Event()  # nothing durable waits to be indexed
+        self._idle.set()
         self._since_upkeep = 0
 
     def want(self, *, erased: Sequence[bytes]) -> None:
         """More became durable; these ids must no longer be found."""
         self._durable = self._log.last_position
         self._erased += erased
+        self._idle.clear()
         self._wanted.set()
 
     async def fill(self) -> None:
@@ -50,19 +53,34 @@ class Indexer:
         self.filled = True
 
     async def follow(self) -> None:
-        """Index what is wanted, and look after the segments in between, until cancelled."""
-        more = True
+        """Index what is wanted, and look after the segments meanwhile, until cancelled."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._follow())
+            both.create_task(self._look_after())
+
+    async def settled(self, *, within_s: float) -> None:
+        """Wait until all that is durable now is searchable, but no longer than this."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._idle.wait()
+        except TimeoutError:
+            pass  # whoever asks now may miss what was written a moment ago
+
+    async def _follow(self) -> None:
         while True:
-            try:
-                async with asyncio.timeout(UPKEEP_S if more else None):
-                    await self._wanted.wait()
-            except TimeoutError:
-                more = await asyncio.to_thread(self._index.maintain)
-                await self._catch_up()  # upkeep may have found damage
-                continue
+            await self._wanted.wait()
             self._wanted.clear()
             await self._catch_up()
-            more = True
+            if not self._wanted.is_set():
+                self._idle.set()
+
+    async def _look_after(self) -> None:
+        """Upkeep in bounded steps; what it finds damaged is fed again."""
+        while True:
+            await asyncio.sleep(UPKEEP_S)
+            await asyncio.to_thread(self._index.maintain)
+            if self._index.missing(self._durable):
+                self._wanted.set()
 
     async def _catch_up(self) -> None:
         """Index everything durable that the index has not seen."""

@@ -35,6 +35,7 @@ from synapse.replies import (
     TrustChange,
 )
 
+SETTLED_WITHIN_S: Final = 0.1  # twice what a memory needs to be searchable, nearly always
 _TASK_CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,5})")
 
 Tell = Callable[[Notice], Awaitable[None]]
@@ -64,6 +65,8 @@ class TaskVerbs(Verbs):
         Raises TextError, Refused (`credential`, `wish`), Busy, StorageError.
         """
         wish = self._wish(wanted)
+        # What was remembered before is to be found now.
+        await self.driver.indexer.settled(within_s=SETTLED_WITHIN_S)
         if wanted.private:
             private = clean(text, bytes_max=TASK_BYTES_MAX, name="the task")
             task_id = await self.driver.submit(lambda token: AskPrivately(token, private, wish))
