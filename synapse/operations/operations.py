@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from synapse.core.events import AddPeer
 from synapse.core.trust import weights
-from synapse.operations import spore, swarm
+from synapse.operations import quantum, spore, swarm
 from synapse.operations.remembering import MemoryVerbs
 from synapse.operations.tasks import TaskVerbs
 from synapse.replies import (
@@ -20,6 +20,7 @@ from synapse.replies import (
     Health,
     Joined,
     Providers,
+    QuantumView,
     TrustDetail,
     TrustGrade,
     TrustView,
@@ -97,9 +98,9 @@ class Operations(MemoryVerbs, TaskVerbs):
         """Every model this spore may ask."""
         return spore.providers(self.driver, self._model_notes)
 
-    def quantum(self) -> dict[str, object]:
-        """The mechanisms of the reasoning: whether each is on, its settings, its unit."""
-        return spore.quantum(self.driver)
+    def quantum(self) -> QuantumView:
+        """The mechanisms of the reasoning: whether each is on, its formula, what it did."""
+        return quantum.told(self.driver)
 
     def cognition(self) -> CognitionView:
         """What this spore does when nobody asks it anything."""

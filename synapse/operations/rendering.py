@@ -164,6 +164,8 @@ def task_view(
         uncertainty_bits=outcome.uncertainty_bits if outcome and weighed else None,
         calls=outcome.calls if outcome is not None else 0,
         answered_by=outcome.author.hex() if outcome is not None and outcome.term else None,
+        term=outcome.term if outcome is not None else 0,
+        commitments=len({one.author for one in task.commitments}),
         credit=_credit(task, name_of),
         verdicts=[_verdict(one, name_of) for one in task.verdicts],
         abstentions=[

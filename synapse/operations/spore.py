@@ -7,10 +7,8 @@ from typing import Final
 
 from synapse import __version__
 from synapse.core.memory.record import MEMORY
-from synapse.core.reasoning.session import CHALLENGE_ABOVE, CYCLES_MAX
-from synapse.core.reasoning.task import HYPOTHESES_MAX
 from synapse.driver.driver import Driver
-from synapse.operations import rendering
+from synapse.operations import quantum, rendering
 from synapse.replies import (
     AttemptView,
     BandView,
@@ -69,7 +67,7 @@ def health(driver: Driver, *, started_ms: int) -> Health:
         last_model=last[1],
         last_tier="",
         sce=cognition(driver),
-        quantum=quantum(driver),
+        quantum=quantum.settings(driver),
     )
 
 
@@ -140,40 +138,6 @@ def cognition(driver: Driver) -> CognitionView:
             for one in told.bands
         ],
     )
-
-
-def quantum(driver: Driver) -> dict[str, object]:
-    """The mechanisms of the reasoning: whether each is on, its settings, its unit."""
-    quantum = driver.node.thinking.deliberations.quantum
-    return {
-        "annealing": {
-            "enabled": quantum.annealing,
-            "T_HOT": quantum.schedule.hottest,
-            "T_COLD": quantum.schedule.coldest,
-            "schedule": [
-                quantum.temperature(cycle, cycles=CYCLES_MAX) for cycle in range(CYCLES_MAX)
-            ],
-            "unit": "sampling temperature",
-        },
-        "superposition": {
-            "enabled": quantum.superposition,
-            "hypotheses": HYPOTHESES_MAX,
-            "unit": "probability",
-        },
-        "interference": {"enabled": quantum.interference, "unit": "nats"},
-        "tunneling": {
-            "enabled": quantum.tunnelling,
-            "above_agreement": CHALLENGE_ABOVE,
-            "unit": "challenges per task, at most one",
-        },
-        "entanglement": {"enabled": quantum.entanglement, "unit": "error correlation, -1 to 1"},
-        "decoherence": {
-            "enabled": quantum.decoherence,
-            "lambda": quantum.decay_per_day,
-            "half_life_days": quantum.half_life_days,
-            "unit": "1/day",
-        },
-    }
 
 
 def memory_counts(driver: Driver) -> tuple[int, int]:

@@ -36,6 +36,11 @@ from synapse.replies import (
 )
 
 SETTLED_WITHIN_S: Final = 0.1  # twice what a memory needs to be searchable, nearly always
+PRIVATE_NOTE: Final = (
+    "this spore alone answers it; nothing of it is written or sent but to its models, it takes no "
+    "grade, and it is gone when the spore stops"
+)
+
 _TASK_CURSOR: Final = re.compile(r"([0-9]{1,15})-([0-9]{1,5})")
 
 Tell = Callable[[Notice], Awaitable[None]]
@@ -78,6 +83,7 @@ class TaskVerbs(Verbs):
             task_id=task_id.hex(),
             url=f"/api/task/{task_id.hex()}",
             privacy="private" if wanted.private else "shared",
+            note=PRIVATE_NOTE if wanted.private else "",
         )
 
     def _wish(self, wanted: Wanted) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from synapse.replies.base import Reply, VectorClockView
 
@@ -165,6 +165,30 @@ class Providers(Reply):
     targets: list[TargetView]
     attempts: list[AttemptView] = Field(description="The newest calls, newest first.")
     note: str
+
+
+class Mechanism(Reply):
+    """One quantum-inspired mechanism. Its settings stand beside these fields."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    enabled: bool
+    unit: str = Field(examples=["nats"])
+    formula: str
+    counts: dict[str, int] = Field(
+        default_factory=dict, description="What it did on the tasks that are kept here."
+    )
+
+
+class QuantumView(Reply):
+    """The six mechanisms: a metaphor for terms of the reasoning, all classical."""
+
+    annealing: Mechanism
+    superposition: Mechanism
+    interference: Mechanism
+    tunneling: Mechanism
+    entanglement: Mechanism
+    decoherence: Mechanism
 
 
 class BandView(Reply):

@@ -21,6 +21,7 @@ class TaskSubmitted(Reply):
         default="shared",
         description="A private task is answered by this spore alone, and is gone when it stops.",
     )
+    note: str = Field(default="", description="What is to be known of a private task.")
 
 
 class TrustChange(Reply):
@@ -171,6 +172,8 @@ class TaskView(Reply):
     answered_by: str | None = Field(
         description="The spore that drove the task when its asker was gone; else None."
     )
+    term: int = Field(description="Of the lease it was answered under; 0 when its asker did.")
+    commitments: int = Field(description="How many spores bound themselves to an answer, unseen.")
     credit: list[CreditView]
     verdicts: list[VerdictView]
     abstentions: list[AbstentionView]

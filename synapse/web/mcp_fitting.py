@@ -28,6 +28,12 @@ ELLIPSIS: Final = "…"
 WORD_MAX: Final = 64  # characters of a name, a kind, a model: as many as a label may have
 
 
+class Part(BaseModel):
+    """Base of what shapes are made of."""
+
+    model_config = ConfigDict(frozen=True)
+
+
 class Shape(BaseModel):
     """What a tool returns."""
 
@@ -84,19 +90,27 @@ def cut_to(text: str, characters_max: int) -> str:
     return text[: max(0, characters_max - len(ELLIPSIS.encode()))].rstrip() + ELLIPSIS
 
 
-def word(text: str) -> str:
+def word(text: str, characters_max: int = WORD_MAX) -> str:
     """A short text of somebody else's, on one line."""
-    return shortened(text, characters_max=WORD_MAX)
+    return shortened(text, characters_max=characters_max)
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, characters_max: int = WORD_MAX) -> str:
     """A short text of somebody else's inside a line of ours."""
-    return json.dumps(word(text), ensure_ascii=False)
+    return json.dumps(word(text, characters_max), ensure_ascii=False)
 
 
 def quotation(text: str) -> str:
     """A text of somebody else's: no line of it can be taken for one of ours."""
     return textwrap.indent(text, "> ", lambda _: True)
+
+
+def ending(note: str, cursor: str | None = None) -> Iterator[str]:
+    """The last lines of a result: what to know of it, and where it goes on."""
+    if note:
+        yield f"\n{note}"
+    if cursor is not None:
+        yield f"\nThere is more: call again with cursor {cursor}."
 
 
 def day(at_ms: int) -> str:

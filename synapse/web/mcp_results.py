@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from synapse.replies import (
     Citation,
+    CreditView,
     DeltaView,
     Health,
     MemoryView,
@@ -22,14 +23,16 @@ from synapse.replies import (
     TaskStatus,
     TaskSummary,
     TaskView,
-    TrustView,
+    VerdictView,
 )
 from synapse.web.mcp_fitting import (
     TOKENS_MAX,
+    Part,
     Shape,
     clock_time,
     cut_to,
     day,
+    ending,
     quotation,
     quoted,
     word,
@@ -43,12 +46,6 @@ CUT: Final = (
     f"What ends in … is cut: raise max_tokens (at most {TOKENS_MAX}; for a task, in get_task), or "
     "read the resource synapse://memory/{id} or synapse://task/{id}."
 )
-
-
-class Part(BaseModel):
-    """Base of what shapes are made of."""
-
-    model_config = ConfigDict(frozen=True)
 
 
 class Written(Part):
@@ -133,7 +130,7 @@ class Memories(Shape):
         for memory in self.memories:
             yield ""
             yield from memory.lines()
-        yield from _ending(self.note, self.cursor)
+        yield from ending(self.note, self.cursor)
 
 
 class CitedMemory(Written):
@@ -174,6 +171,38 @@ class OtherAnswer(Part):
     posterior: float
 
 
+class Finding(Part):
+    """What a checker found of an answer."""
+
+    tool: str
+    passed: bool
+    evidence: str
+
+    @classmethod
+    def of(cls, verdict: VerdictView, cut: int) -> Self:
+        """At most `cut` characters of the evidence."""
+        return cls(
+            tool=word(verdict.tool), passed=verdict.passed, evidence=cut_to(verdict.evidence, cut)
+        )
+
+
+class Credit(Part):
+    """Whose answer it is, in part."""
+
+    family: str
+    spore: str
+    share: float
+
+    @classmethod
+    def of(cls, credit: CreditView) -> Self:
+        """The family, and the spore that asked it."""
+        return cls(
+            family=word(credit.family),
+            spore=word(credit.spore_name) or credit.spore[:12],
+            share=round(credit.share, 3),
+        )
+
+
 class TaskResult(Shape):
     """A task and its answer."""
 
@@ -181,12 +210,23 @@ class TaskResult(Shape):
     status: TaskStatus
     task: str
     answer: str | None
+    prose: str | None = Field(description="The answer written out, when a model did so.")
+    kind: str
+    privacy: Scope
     stop_reason: str | None
     posterior: float | None = Field(description="How much the evidence supports the answer, 0-1.")
+    agreement: float | None = Field(description="Weighted share of the answer, 0-1.")
+    independence: float | None = Field(description="How many independent voices there were.")
+    calls: int
+    checked: bool = Field(description="The answer passed a check in code.")
     weak: bool = Field(description="True when sameness of answers was judged by wording alone.")
     models: list[str] = Field(description="Models that took part; none for an extract of memory.")
     citations: list[CitedMemory] = Field(description="Memories the answer rests on.")
     other_answers: list[OtherAnswer]
+    credit: list[Credit] = Field(description="What the posterior would lose without each.")
+    checks: list[Finding]
+    graded_right: int
+    graded_wrong: int
     positions: list[Position] = Field(description="The newest so far, while there is no outcome.")
     note: str = Field(description="What to do next, if anything.")
 
@@ -197,6 +237,8 @@ class TaskResult(Shape):
         citations = view.citations[:rows]
         texts = [
             view.final_answer or "",
+            view.prose or "",
+            *(verdict.evidence for verdict in view.verdicts[:rows]),
             *(cited.text for cited in citations),
             *(other.answer for other in view.dissent[:rows]),
             *(delta.hypothesis for delta in positions[:rows]),
@@ -206,8 +248,15 @@ class TaskResult(Shape):
             status=view.status,
             task=cut_to(view.description, min(cut, QUESTION_MAX)),
             answer=_cut(view.final_answer, cut),
+            prose=_cut(view.prose, cut),
+            kind=view.kind,
+            privacy=view.privacy,
             stop_reason=word(view.stop_reason) if view.stop_reason is not None else None,
-            posterior=round(view.posterior, 3) if view.posterior is not None else None,
+            posterior=_rounded(view.posterior),
+            agreement=_rounded(view.agreement),
+            independence=_rounded(view.independence),
+            calls=view.calls,
+            checked=view.checked,
             weak=view.weak,
             models=[word(model) for model in view.models[:rows]],
             citations=[CitedMemory.of(cited, cut) for cited in citations],
@@ -215,6 +264,10 @@ class TaskResult(Shape):
                 OtherAnswer(answer=cut_to(other.answer, cut), posterior=round(other.posterior, 3))
                 for other in view.dissent[:rows]
             ],
+            credit=[Credit.of(one) for one in view.credit[:rows]],
+            checks=[Finding.of(verdict, cut) for verdict in view.verdicts[:rows]],
+            graded_right=sum(grade.right for grade in view.grades),
+            graded_wrong=sum(not grade.right for grade in view.grades),
             positions=[Position.of(delta, cut) for delta in positions[:rows]],
             note=_joined(
                 _next_step(view),
@@ -232,16 +285,38 @@ class TaskResult(Shape):
             support = f"support {self.posterior:.2f}, " if self.posterior is not None else ""
             yield f"Answer, {support}by {models}:"
             yield quotation(self.answer)
+            if self.prose is not None:
+                yield "The same, written out:"
+                yield quotation(self.prose)
+            yield from self._weighing()
         for memory in self.citations:
             yield f"It rests on memory {memory.id} by {memory.signature()}:"
             yield quotation(memory.text)
         for other in self.other_answers:
             yield f"Another answer, support {other.posterior:.2f}:"
             yield quotation(other.answer)
+        for finding in self.checks:
+            result = "passed" if finding.passed else "failed"
+            yield f"A check by {quoted(finding.tool)} {result}:"
+            yield quotation(finding.evidence)
         for position in self.positions:
             yield f"A position, by {quoted(position.model)} in cycle {position.cycle}:"
             yield quotation(position.answer)
-        yield from _ending(self.note)
+        yield from ending(self.note)
+
+    def _weighing(self) -> Iterator[str]:
+        """How much the answer is worth, and whose it is."""
+        if self.agreement is not None and self.independence is not None:
+            checked = "passed a check" if self.checked else "no check passed"
+            yield (
+                f"{self.agreement:.0%} of the weighed votes, {self.independence:.1f} independent "
+                f"voices, {checked}, {self.calls} model calls."
+            )
+        if self.credit:
+            whose = (f"{quoted(one.family)} {one.share:.0%}" for one in self.credit)
+            yield f"Credit: {', '.join(whose)}."
+        if self.graded_right + self.graded_wrong:
+            yield f"Graded: {self.graded_right} positions right, {self.graded_wrong} wrong."
 
 
 class ListedTask(Part):
@@ -290,37 +365,7 @@ class Tasks(Shape):
             if task.answer is not None:
                 yield "Answer:"
                 yield quotation(task.answer)
-        yield from _ending("", self.cursor)
-
-
-class FamilyTrust(Part):
-    """What grades say of one model family."""
-
-    family: str
-    trust: float = Field(description="The chance that its next answer is right, 0-1.")
-    right: int
-    wrong: int
-
-    @classmethod
-    def of(cls, family: str, view: TrustView) -> Self:
-        """The figures without their reasons."""
-        return cls(
-            family=word(family), trust=round(view.overall, 3), right=view.right, wrong=view.wrong
-        )
-
-
-class Trust(Shape):
-    """How far model families are trusted."""
-
-    peer_id: str | None
-    families: list[FamilyTrust]
-    note: str
-
-    def lines(self) -> Iterator[str]:
-        """One family after the other."""
-        for one in self.families:
-            yield f"{quoted(one.family)}: {one.trust:.2f} ({one.right} right, {one.wrong} wrong)"
-        yield from _ending(self.note)
+        yield from ending("", self.cursor)
 
 
 class SwarmHealth(Shape):
@@ -376,16 +421,13 @@ def _next_step(view: TaskView) -> str:
             return ""
 
 
+def _rounded(figure: float | None) -> float | None:
+    return round(figure, 3) if figure is not None else None
+
+
 def _cut(text: str | None, cut: int) -> str | None:
     return cut_to(text, cut) if text is not None else None
 
 
 def _joined(*notes: str) -> str:
     return " ".join(filter(None, notes))
-
-
-def _ending(note: str, cursor: str | None = None) -> Iterator[str]:
-    if note:
-        yield f"\n{note}"
-    if cursor is not None:
-        yield f"\nThere is more: call again with cursor {cursor}."

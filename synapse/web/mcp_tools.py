@@ -7,7 +7,7 @@ server makes tool errors of them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Annotated, Final, Literal
 
@@ -17,12 +17,12 @@ from pydantic import Field
 from starlette.datastructures import Headers
 
 from synapse.core.errors import NotFound, Refused
-from synapse.core.reasoning.task import TASK_BYTES_MAX
+from synapse.core.reasoning.task import BUDGET_MAX, DEADLINE_MS_MAX, TASK_BYTES_MAX
 from synapse.driver.news import Notice
 from synapse.operations import Operations
 from synapse.operations.remembering import QUERY_BYTES_MAX
 from synapse.operations.tasks import Wanted
-from synapse.replies import RecallResult, Scope, TaskView
+from synapse.replies import RecallResult, Scope, TaskView, TrustView
 from synapse.web.access import Access
 from synapse.web.mcp_fitting import (
     TOKENS_DEFAULT,
@@ -33,13 +33,12 @@ from synapse.web.mcp_fitting import (
     word,
 )
 from synapse.web.mcp_results import (
-    FamilyTrust,
     Memories,
     SwarmHealth,
     TaskResult,
     Tasks,
-    Trust,
 )
+from synapse.web.mcp_trust import SUBJECT_MAX, Trust
 
 MEMORIES_MAX: Final = 20  # as many as TOKENS_MAX holds when each is cut short
 TASKS_MAX: Final = 50  # more than TOKENS_DEFAULT holds; the cursor goes on where the page ended
@@ -65,6 +64,15 @@ TaskText = Annotated[
 ]
 Priority = Annotated[
     Literal["low", "normal", "high"], Field(description="Accepted, without any effect so far.")
+]
+KindOfAnswer = Annotated[
+    Literal["number", "choice", "set", "code", "plan", "free"] | None,
+    Field(description="The form of the answer; decides when two are the same."),
+]
+Budget = Annotated[int | None, Field(description="Model calls at most.", ge=1, le=BUDGET_MAX)]
+DeadlineSeconds = Annotated[
+    float | None,
+    Field(description="Time for the answer.", ge=0.001, le=DEADLINE_MS_MAX / 1_000),
 ]
 Choices = Annotated[
     Sequence[str],
@@ -103,6 +111,10 @@ TaskId = Annotated[str, Field(description="64 hexadecimal digits.", max_length=6
 PeerId = Annotated[
     str, Field(description="A spore's public key; without one, all families.", max_length=64)
 ]
+Subject = Annotated[
+    str,
+    Field(description='One family, or "operator:" and a spore\'s key.', max_length=SUBJECT_MAX),
+]
 Tokens = Annotated[int, Field(description="Most tokens to return.", ge=TOKENS_MIN, le=TOKENS_MAX)]
 
 
@@ -119,7 +131,10 @@ class Tools:
         task: TaskText,
         priority: Priority = "normal",
         wait_s: WaitSeconds = WAIT_S_DEFAULT,
+        kind: KindOfAnswer = None,
         choices: Choices = (),
+        budget: Budget = None,
+        deadline_s: DeadlineSeconds = None,
         privacy: Privacy = "shared",
     ) -> Annotated[CallToolResult, TaskResult]:
         """Ask the swarm a question that deserves more than a search: models answer it from shared
@@ -131,7 +146,13 @@ class Tools:
         """
         self._demand_key(ctx, "submit_task")
         seen = self._operations.news.latest_number()
-        wanted = Wanted(choices=tuple(choices), private=privacy == "private")
+        wanted = Wanted(
+            kind=kind,
+            choices=tuple(choices),
+            budget=budget,
+            deadline_ms=round(deadline_s * 1_000) if deadline_s is not None else None,
+            private=privacy == "private",
+        )
         submitted = await self._operations.submit_task(task, wanted)
         view = await self._awaited(submitted.task_id, ctx, seen=seen, wait_s=wait_s)
         return _task_result(view, max_tokens=TOKENS_DEFAULT)
@@ -156,21 +177,26 @@ class Tools:
         note = "" if found.complete else "The spore is starting: not all is searchable yet."
         return _found(found.results, found.searched, note=note, max_tokens=max_tokens)
 
-    async def get_trust(self, peer_id: PeerId = "") -> Annotated[CallToolResult, Trust]:
-        """How far model families have earned trust: the chance that the next answer is right, from
-        answers that were graded. With a peer_id, only the families that this spore serves. Use it
-        to judge an answer by who gave it.
+    async def get_trust(
+        self, peer_id: PeerId = "", family: Subject = ""
+    ) -> Annotated[CallToolResult, Trust]:
+        """How far model families have earned trust, and why: the chance that the next answer is
+        right, from answers that were graded. With a peer_id, only the families that this spore
+        serves; with a family, down to its grades. Use it to judge an answer by who gave it. No
+        tool grades: people do, on a task's page or with `synapse grade`.
         """
         trust = self._operations.trust()
-        served = self._families_of(peer_id) if peer_id else list(trust)
-        ungraded = [word(family) for family in served if family not in trust]
+        if family:
+            return self._trust_in(family, trust)
+        served = self._subjects_of(peer_id, trust) if peer_id else list(trust)
+        ungraded = [word(one) for one in served if one not in trust]
         note = f"Nobody graded {', '.join(ungraded)} yet." if ungraded else ""
-        return result(
-            Trust(
-                peer_id=peer_id or None,
-                families=[FamilyTrust.of(one, trust[one]) for one in served if one in trust],
-                note=note if served else "There is no model: answers are extracts of memory.",
-            )
+        if not served:
+            note = "There is no model: answers are extracts of memory."
+        shown = {one: trust[one] for one in served if one in trust}
+        return fitted(
+            lambda rows, _: Trust.of(shown, rows, peer_id=peer_id or None, note=note),
+            rows=len(shown),
         )
 
     async def swarm_health(self) -> Annotated[CallToolResult, SwarmHealth]:
@@ -238,17 +264,33 @@ class Tools:
 
         async def tell(notice: Notice) -> None:
             if notice.topic == "task":
-                await ctx.report_progress(next(told), message=EVENTS[notice.data["status"]])
+                message = EVENTS.get(notice.data["status"], "The task goes on.")
+                await ctx.report_progress(next(told), message=message)
 
         return await self._operations.finished_task(
             task_id, wait_ms=wait_s * 1_000, tell=tell, since=seen, private=True
         )
 
-    def _families_of(self, peer_id: str) -> list[str]:
-        """The model families that a spore serves, this one included. Raises NotFound."""
+    def _trust_in(self, family: str, trust: Mapping[str, TrustView]) -> CallToolResult:
+        """One family or operator, down to its grades. Raises NotFound."""
+        name = family.removeprefix("family:")
+        if name not in trust:
+            raise NotFound(f"nothing is known of {word(name, SUBJECT_MAX)}")
+        view = trust[name]
+        if not view.kinds:
+            return result(Trust.of({name: view}, 1, peer_id=None, note="Nobody graded it yet."))
+        detail = self._operations.trust_detail(family)
+        return fitted(
+            lambda rows, _: Trust.of_one(name, view, detail, rows), rows=len(detail.grades)
+        )
+
+    def _subjects_of(self, peer_id: str, trust: Mapping[str, TrustView]) -> list[str]:
+        """The model families that a spore serves, this one included, and, when its answers were
+        graded, the spore's operator. Raises NotFound."""
         for node in self._operations.federation_nodes().nodes:
             if node.node_id == peer_id.lower():
-                return node.specialization
+                operator = f"operator:{node.node_id}"
+                return [*node.specialization, *([operator] if operator in trust else [])]
         raise NotFound(f"this spore has not met a spore with the key {peer_id}")
 
     def _demand_key(self, ctx: Context, what: str) -> None:

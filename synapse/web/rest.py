@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
+from synapse.core.reasoning.task import DEADLINE_MS_MAX
 from synapse.operations.remembering import RESULTS_MAX
 from synapse.operations.tasks import Wanted
 from synapse.operations.verbs import PAGE_MAX
@@ -27,6 +28,7 @@ from synapse.replies import (
     Joined,
     MemoryOverview,
     Providers,
+    QuantumView,
     Recall,
     RecordView,
     Remembered,
@@ -76,6 +78,12 @@ class TaskBody(Body):
     choices: list[str] = Field([], description="What may be chosen from: 2 to 26 texts.")
     budget: int | None = Field(None, description="Model calls at most, 1 to 100.")
     deadline_ms: int | None = Field(None, description="Time for the answer, up to an hour.")
+    deadline_s: float | None = Field(
+        None,
+        ge=0.001,
+        le=DEADLINE_MS_MAX / 1_000,
+        description="The same in seconds, instead of `deadline_ms`.",
+    )
     privacy: Literal["shared", "private"] = Field(
         "shared",
         description="A private task is answered by this spore alone: it is not kept, not sent, and "
@@ -83,12 +91,15 @@ class TaskBody(Body):
     )
 
     def wanted(self) -> Wanted:
-        """As the operations take it."""
+        """As the operations take it. Raises Problem (`wish`)."""
+        if self.deadline_s is not None and self.deadline_ms is not None:
+            raise Problem("wish", "give deadline_s or deadline_ms, and not both")
+        in_ms = round(self.deadline_s * 1_000) if self.deadline_s is not None else None
         return Wanted(
             kind=self.kind,
             choices=tuple(self.choices),
             budget=self.budget,
-            deadline_ms=self.deadline_ms,
+            deadline_ms=self.deadline_ms if in_ms is None else in_ms,
             private=self.privacy == "private",
         )
 
@@ -301,7 +312,7 @@ async def trust(operations: Verbs) -> dict[str, TrustView]:
     return operations.trust()
 
 
-@reads.get("/api/trust/{subject}", tags=["Swarm"])
+@reads.get("/api/trust/{subject:path}", tags=["Swarm"])
 async def trust_detail(
     subject: str,
     operations: Verbs,
@@ -351,8 +362,9 @@ async def providers(operations: Verbs) -> Providers:
 
 
 @reads.get("/api/quantum", tags=["Spore"])
-async def quantum(operations: Verbs) -> dict[str, Any]:
-    """The mechanisms of the reasoning: which are on, their settings and units."""
+async def quantum(operations: Verbs) -> QuantumView:
+    """The mechanisms of the reasoning: which are on, their formulas, units and settings, and what
+    they did on the tasks that are kept here."""
     return operations.quantum()
 
 

@@ -216,6 +216,17 @@ def test_the_picture_names_every_engine_that_was_measured() -> None:
     assert "fts5" not in svg
 
 
+def test_a_document_gets_a_line_an_engine_and_a_column_a_size() -> None:
+    rows = [
+        {"engine": "synapse", "n": 10, "p50_us": 9.51},
+        {"engine": "synapse", "n": 10_000, "p50_us": 31.9},
+        {"engine": "reference", "n": 10_000, "p50_us": 210_384.8},
+    ]
+    lines = report.markdown(rows, ["p50_us"]).splitlines()
+    assert lines[0] == "| engine | 10 | 10 k |"
+    assert lines[2:] == ["| synapse | 9.51 | 31.9 |", "| reference |  | 210,385 |"]
+
+
 def test_percentiles_are_values_that_were_measured() -> None:
     assert [percentile([3.0, 1.0, 2.0], percent) for percent in (0, 50, 99)] == [1.0, 2.0, 3.0]
     assert percentile([], 50) == 0.0

@@ -1,8 +1,7 @@
 """Many nodes in one process, each the shipped `Node`, handing each other messages at once.
 
 It is the simulator without bytes, signatures checked, losses and delays, for experiments of many
-thousand tasks; a test holds its answers against the simulator's. Virtual time moves from one task
-to the next. Comparing is left out: nothing is ever lost, so pushing reaches everyone.
+thousand tasks. Virtual time moves from one task to the next. Comparing is left out: nothing is ever lost, so pushing reaches everyone.
 """
 
 from __future__ import annotations
