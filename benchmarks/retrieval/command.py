@@ -29,6 +29,7 @@ def _shared(parser: argparse.ArgumentParser, default: Sequence[str]) -> None:
         default=",".join(default),
         help=f"with commas, of {', '.join(KINDS)} (%(default)s)",
     )
+    parser.add_argument("--text", type=Path, help="collections whose text generated memories take")
     parser.add_argument("--json", action="store_true", help="one JSON object a line, no table")
     parser.add_argument("--out", type=Path, help="write the figures to this file too")
     parser.add_argument("--folder", type=Path, help="where indexes are made; they are kept there")
@@ -43,7 +44,6 @@ def speed_command(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="bench retrieval", description=speed.__doc__)
     _shared(parser, DEFAULT)
     parser.add_argument("--sizes", default="10000,100000", help="how many memories, with commas")
-    parser.add_argument("--text", type=Path, help="judged collections whose text is mixed in")
     parser.add_argument("--judged", type=Path, help="measure quality on these collections instead")
     parser.add_argument("--ask-s", type=float, default=60.0, help="an engine's questions at most")
     parser.add_argument("--no-fresh", action="store_true", help="leave out time to searchable")
@@ -118,7 +118,8 @@ def quality_command(arguments: Sequence[str]) -> None:
         limits = _limits(wanted, 600.0)
         engines = _engines(parser, wanted.engines)
         rows = []
-        for row in quality.measure(found, engines, folder, limits, mixed=wanted.mixed):
+        real = _text(wanted.text)
+        for row in quality.measure(found, engines, folder, limits, mixed=wanted.mixed, real=real):
             rows.append(row)
             if wanted.json:
                 print(json.dumps(row), flush=True)

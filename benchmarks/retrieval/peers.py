@@ -86,6 +86,11 @@ class Tantivy(Lasting):
         self._index = tantivy.Index.open(str(self._folder))
         self._searcher = self._index.searcher()
 
+    def close(self) -> None:
+        """Wait for what it does on other threads, which writes and deletes files."""
+        if self._writer is not None:
+            self._writer.wait_merging_threads()
+
     def prepare(self, query: str) -> str:
         """The question in the engine's own terms."""
         return " ".join(content_words(query))

@@ -1,7 +1,8 @@
 """Quality by engine: nDCG@10 and recall on judged collections, alone or among generated memories.
 
 The questions are the collection's own; each engine is asked in its own process. Generated memories
-take their real text from Python's manual, so that none of them answers a judged question by a copy.
+take their real text from Python's manual, unless other collections are named: with the judged ones
+they hold runs of the very documents that are looked for, which is harder than it ever gets.
 """
 
 from __future__ import annotations
@@ -28,9 +29,11 @@ def measure(
     limits: Limits,
     *,
     mixed: int = 0,
+    real: str = "",
 ) -> Iterator[Figures]:
     """A row for each collection and engine; mixed ones lie in one index."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "real.txt").write_text(real, "utf-8")
     if not mixed:
         for each in found:
             yield from _measured([each], engines, folder / each.name, limits, 0)
@@ -65,6 +68,7 @@ def _engine(
         "folder": str(folder / builder),
         "memories": mixed,
         "judged": str(folder / "judged.json"),
+        "real": str(folder.parent / "real.txt"),
         "seconds_max": limits.build_s,
     }
     python, done = peers_folder.python_for(name), folder / f"{builder}.done"

@@ -146,11 +146,12 @@ class Run:
                     answers[name] = self._judge(process, its, str(asked), str(known), items)
                     if KINDS[name].narrowed:
                         its["hit5"] = None
-                    self._last(process, its, name, memories)
+                    self._sizes(process, its, memories)
                 except SkippedError as error:
                     self._skip(name, memories, str(error))
                     del served[name]
-            for name, (_, its) in served.items():
+            for name, (process, its) in served.items():
+                self._fresh(process, its, name, memories)
                 its["same_as_synapse"] = _same(answers[name], answers.get("synapse"))
                 yield {"engine": name, "n": memories, **its}
         if not self.keep:
@@ -212,7 +213,7 @@ class Run:
         counts, rounds = {}, {}
         for name, (process, its) in list(served.items()):
             try:
-                process.ask(do="ask", path=asked, first=0, upto=1)  # compiles, reads pages
+                process.ask(do="ask", path=asked, first=0, upto=PROBED)  # compiles, reads the disk
                 probe = process.ask(do="ask", path=asked, first=0, upto=PROBED)["wall_us"]
             except SkippedError as error:
                 self._skip(name, memories, str(error))
@@ -256,18 +257,24 @@ class Run:
         answers: list[list[int]] = reply["answers"]
         return answers
 
-    def _last(self, process: Process, its: Figures, name: str, memories: int) -> None:
-        """Adds memory, files, and how soon new memories are found."""
+    def _sizes(self, process: Process, its: Figures, memories: int) -> None:
+        """Adds memory and files."""
         its |= process.ask(do="sizes")
         disk_bytes = its.pop("disk_bytes") or None
         its["disk_mb"] = disk_bytes and round(disk_bytes / 2**20, 2)
         its["disk_bytes_per_memory"] = disk_bytes and round(disk_bytes / memories, 1)
+
+    def _fresh(self, process: Process, its: Figures, name: str, memories: int) -> None:
+        """Adds how soon new memories are found; without it the other figures stand."""
         its["searchable_p50_ms"] = its["searchable_p99_ms"] = None
         if KINDS[name].whole:
             rebuilt_ms = round(its["build_cpu_s"] * 1000, 1)
             its["searchable_p50_ms"] = its["searchable_p99_ms"] = rebuilt_ms
         elif KINDS[name].durable and self.fresh and not KINDS[name].fed_by:
-            its |= process.ask(do="fresh")
+            try:
+                its |= process.ask(do="fresh")
+            except SkippedError as error:
+                self._skip(name, memories, f"time to searchable: {error}")
 
 
 def _same(answers: list[list[int]], ours: list[list[int]] | None) -> float | None:

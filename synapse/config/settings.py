@@ -339,10 +339,11 @@ class Settings(BaseModel):
     that says something else than what was decided is thrown away."""
 
     mechanisms_off: Annotated[tuple[Mechanism, ...], BeforeValidator(_split)] = Field(
-        (), examples=["tunnelling,annealing"]
+        ("tunnelling",), examples=["tunnelling,annealing"]
     )
     """Mechanisms of the reasoning to leave out, of annealing, superposition, interference,
-    tunnelling, entanglement and decoherence. docs/evidence.md has what each was worth."""
+    tunnelling, entanglement and decoherence. Tunnelling is out unless you say otherwise: it was
+    worth nothing where that was measured. docs/evidence.md has what each was worth."""
 
     half_life_days: Annotated[float, Field(gt=0, le=36_500)] = 90.0
     """Days after which a memory that nobody has verified counts half as much in recall."""

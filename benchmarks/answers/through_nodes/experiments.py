@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 from typing import Final
 
@@ -89,7 +90,7 @@ def protocol(
     swarm = Swarm(seed, [crew], quantum=quantum)
     for task in fresh(seed + 100_000, GRADED, domains=(domain,)):
         done = swarm.ask(0, dress.text(task), form=FORMS[domain])
-        swarm.grade(0, done, lambda answer, task=task: is_right(task, answer))  # type: ignore[misc]
+        swarm.grade(0, done, partial(is_right, task))
     rights, calls = [], []
     for task in tasks:
         asked = dress.text(task)

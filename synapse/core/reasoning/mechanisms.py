@@ -1,7 +1,7 @@
 """The quantum-inspired mechanisms: each a term of the machine, with a switch and a unit.
 
 The words are a metaphor; the formulas are classical. What each is worth is measured, with it on
-and off, in `docs/evidence.md`; one that did not help there is off by default.
+and off, in `docs/evidence.md`. Here all are on; what the configuration leaves out follows that.
 
 | word          | formula                                                       | unit        |
 |---------------|---------------------------------------------------------------|-------------|
