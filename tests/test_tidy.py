@@ -40,6 +40,7 @@ FACES_MAY_IMPORT: Final = (
     "synapse.cli", "synapse.web", "synapse.operations", "synapse.replies", "synapse.config",
     "synapse.app",
     "synapse.core.errors", "synapse.core.text", "synapse.core.reasoning.task.TASK_BYTES_MAX",
+    "synapse.core.reasoning.task.BUDGET_MAX", "synapse.core.reasoning.task.DEADLINE_MS_MAX",
     "synapse.driver.news", "synapse.transport.client", "synapse.sim", "synapse.__version__",
 )  # fmt: skip
 

@@ -118,7 +118,7 @@ def _challenges(tasks: Sequence[Task]) -> dict[str, Any]:
 def _pairs(driver: Driver) -> list[dict[str, Any]]:
     """How the families we may ask err together, where they were graded together."""
     families, now_ms = sorted(driver.node.thinking.routing.families()), driver.clock()
-    rows = []
+    rows: list[dict[str, Any]] = []
     for kind in Kind:
         kinship = driver.node.ledger.beliefs.judgement(kind.value, now_ms=now_ms).kinship
         rows += [

@@ -36,6 +36,7 @@ from synapse.replies import (
 )
 
 SETTLED_WITHIN_S: Final = 0.1  # twice what a memory needs to be searchable, nearly always
+DEADLINE_S_MAX: Final = DEADLINE_MS_MAX / 1_000
 PRIVATE_NOTE: Final = (
     "this spore alone answers it; nothing of it is written or sent but to its models, it takes no "
     "grade, and it is gone when the spore stops"
@@ -224,6 +225,12 @@ class TaskVerbs(Verbs):
             total=len(everything) + self._node.ledger.tasks.forgotten,
             cursor=_cursor(everything, start + size) if start + size < len(everything) else None,
         )
+
+    def private_news(self, notice: Notice) -> bool:
+        """Whether a notice is about a private task: others are told nothing of it."""
+        task_id = notice.data.get("id", "") if notice.topic == "task" else ""
+        task = self._node.ledger.tasks.get(bytes.fromhex(task_id))
+        return task is not None and task.wish.private
 
     def _visible(self, private: bool) -> list[Task]:
         return [one for one in self._node.ledger.tasks if private or not one.wish.private]

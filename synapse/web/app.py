@@ -72,7 +72,8 @@ def build(
             Middleware(Gate, access=access, refuse=refuse),
         ],
     )
-    install(app, Parts(operations, settings, access, Idempotency(), Events(operations.news)))
+    events = Events(operations.news, private=operations.private_news)
+    install(app, Parts(operations, settings, access, Idempotency(), events))
     _handle_errors(app, access, refuse)
     app.include_router(rest.reads)
     app.include_router(rest.writes)

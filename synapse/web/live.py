@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 from starlette.responses import StreamingResponse
@@ -26,13 +26,24 @@ HEADERS: Final = {"X-Accel-Buffering": "no"}  # proxies must not save events up
 class Events:
     """Every event stream of one spore."""
 
-    def __init__(self, news: News, *, heartbeat_s: float = HEARTBEAT_S) -> None:
+    def __init__(
+        self,
+        news: News,
+        *,
+        private: Callable[[Notice], bool] = lambda _: False,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
+        """`private` says of a notice whether only those may hear it who may write."""
         self._news = news
+        self._private = private
         self._heartbeat_s = heartbeat_s
         self._open = 0
 
-    def stream(self, last_seen: int | None) -> StreamingResponse:
-        """Everything after `last_seen`, or without it from now on. Raises Problem (`streams`)."""
+    def stream(self, last_seen: int | None, *, private: bool = False) -> StreamingResponse:
+        """Everything after `last_seen`, or without it from now on; what is private if wanted.
+
+        Raises Problem (`streams`).
+        """
         if self._open >= STREAMS_MAX:
             raise Problem(
                 "streams",
@@ -45,10 +56,10 @@ class Events:
         elif last_seen > latest:
             last_seen = 0
         return StreamingResponse(
-            self._lines(last_seen), media_type="text/event-stream", headers=HEADERS
+            self._lines(last_seen, private), media_type="text/event-stream", headers=HEADERS
         )
 
-    async def _lines(self, seen: int) -> AsyncIterator[str]:
+    async def _lines(self, seen: int, private: bool) -> AsyncIterator[str]:
         self._open += 1
         try:
             yield f"retry: {RETRY_MS}\nid: {seen}\n\n"
@@ -62,7 +73,8 @@ class Events:
                 except Stopped:
                     return  # the reader comes back to whatever is started next
                 for notice in notices:
-                    yield _event(notice)
+                    if private or not self._private(notice):
+                        yield _event(notice)
                 seen = notices[-1].number
         finally:
             self._open -= 1

@@ -199,7 +199,7 @@ def _strict(method: Callable[..., Any], title: str, annotations: ToolAnnotations
     arguments.model_config["extra"] = "forbid"
     arguments.model_rebuild(force=True)
     tool.parameters = _terse(arguments.model_json_schema())
-    tool.fn_metadata.output_schema = _terse(tool.fn_metadata.output_schema)
+    tool.fn_metadata.output_schema = _shorter(_terse(tool.fn_metadata.output_schema))
     return tool
 
 
@@ -215,6 +215,25 @@ def _terse(schema: Any) -> Any:
         for name, value in schema.items()
         if name not in derived or not isinstance(value, str)
     }
+
+
+def _shorter(schema: Any) -> Any:
+    """A result's schema in fewer words: that our fields are all there need not be said, and what
+    may be null is said the short way. Arguments keep the long one, which more clients read."""
+    if isinstance(schema, list):
+        return [_shorter(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    shorter = {
+        name: _shorter(value)
+        for name, value in schema.items()
+        if name != "required" or "properties" not in schema
+    }
+    match shorter.get("anyOf"):
+        case [{"type": str(kind), **rest}, {"type": "null"}] if not rest:
+            del shorter["anyOf"]
+            shorter["type"] = [kind, "null"]
+    return shorter
 
 
 def _add_resources(server: MCPServer[Any], operations: Operations, access: Access) -> None:

@@ -17,11 +17,11 @@ from pydantic import Field
 from starlette.datastructures import Headers
 
 from synapse.core.errors import NotFound, Refused
-from synapse.core.reasoning.task import BUDGET_MAX, DEADLINE_MS_MAX, TASK_BYTES_MAX
+from synapse.core.reasoning.task import TASK_BYTES_MAX
 from synapse.driver.news import Notice
 from synapse.operations import Operations
 from synapse.operations.remembering import QUERY_BYTES_MAX
-from synapse.operations.tasks import Wanted
+from synapse.operations.tasks import DEADLINE_S_MAX, Wanted
 from synapse.replies import RecallResult, Scope, TaskView, TrustView
 from synapse.web.access import Access
 from synapse.web.mcp_fitting import (
@@ -69,10 +69,10 @@ KindOfAnswer = Annotated[
     Literal["number", "choice", "set", "code", "plan", "free"] | None,
     Field(description="The form of the answer; decides when two are the same."),
 ]
-Budget = Annotated[int | None, Field(description="Model calls at most.", ge=1, le=BUDGET_MAX)]
+Budget = Annotated[int | None, Field(description="Model calls at most, 1 to 100.")]
 DeadlineSeconds = Annotated[
     float | None,
-    Field(description="Time for the answer.", ge=0.001, le=DEADLINE_MS_MAX / 1_000),
+    Field(description="Time for the answer.", ge=0.001, le=DEADLINE_S_MAX),
 ]
 Choices = Annotated[
     Sequence[str],

@@ -19,15 +19,6 @@ MORE: Final = (
 )
 
 
-class Grades(Part):
-    """Grades of one origin, decayed, and what part of them counts."""
-
-    origin: str
-    right: float
-    wrong: float
-    factor: float
-
-
 class KindTrust(Part):
     """What is believed on one kind of task."""
 
@@ -36,9 +27,7 @@ class KindTrust(Part):
     low: float
     high: float
     weight: float = Field(description="Its vote, in nats.")
-    portions: list[Grades] = Field(description="The grades it is made of, by origin.")
-    right_elsewhere: float = Field(description="Borrowed from other kinds of task.")
-    wrong_elsewhere: float
+    made_of: list[str] = Field(description="Grades after decay, by origin, x what counts of them.")
     grades: list[str] = Field(description="Ids of the newest.")
 
     @classmethod
@@ -50,34 +39,25 @@ class KindTrust(Part):
             low=round(told.low, 3),
             high=round(told.high, 3),
             weight=round(told.weight, 3),
-            portions=[
-                Grades(
-                    origin=one.origin,
-                    right=round(one.right, 2),
-                    wrong=round(one.wrong, 2),
-                    factor=round(one.factor, 3),
-                )
-                for one in told.portions
-            ],
-            right_elsewhere=round(told.right_elsewhere, 2),
-            wrong_elsewhere=round(told.wrong_elsewhere, 2),
+            made_of=list(_portions(told)),
             grades=told.grades[:IDS_SHOWN],
         )
 
     def line(self) -> str:
         """What is believed, and of what it is made."""
-        parts = [
-            f"{one.right:g} right and {one.wrong:g} wrong {one.origin} x {one.factor:g}"
-            for one in self.portions
-        ]
-        if self.right_elsewhere + self.wrong_elsewhere:
-            parts.append(
-                f"{self.right_elsewhere:g} right and {self.wrong_elsewhere:g} wrong of other kinds"
-            )
-        made = "; ".join(parts)
         return (
             f"  {quoted(self.kind)}: {self.trust:.2f} ({self.low:.2f} to {self.high:.2f}), vote "
-            f"{self.weight:.2f} nats, of {made}"
+            f"{self.weight:.2f} nats, of {'; '.join(self.made_of)}"
+        )
+
+
+def _portions(told: TrustOnKind) -> Iterator[str]:
+    for one in told.portions:
+        yield f"{one.right:.4g} right, {one.wrong:.4g} wrong, {one.origin}, x {one.factor:.3g}"
+    if told.right_elsewhere + told.wrong_elsewhere:
+        yield (
+            f"{told.right_elsewhere:.3g} right, {told.wrong_elsewhere:.3g} wrong, other kinds of "
+            "task"
         )
 
 

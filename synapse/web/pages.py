@@ -171,6 +171,7 @@ def _task(
         "task",
         task=view,
         answers={one.id: one.hypothesis for one in view.deltas},
+        name_of=parts.operations.name_of,
         by_key=by_key,
         graded=graded,
         draft=(form or {}).get("right_answer", ""),

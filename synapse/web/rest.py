@@ -12,9 +12,8 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
-from synapse.core.reasoning.task import DEADLINE_MS_MAX
 from synapse.operations.remembering import RESULTS_MAX
-from synapse.operations.tasks import Wanted
+from synapse.operations.tasks import DEADLINE_S_MAX, Wanted
 from synapse.operations.verbs import PAGE_MAX
 from synapse.replies import (
     CognitionView,
@@ -81,7 +80,7 @@ class TaskBody(Body):
     deadline_s: float | None = Field(
         None,
         ge=0.001,
-        le=DEADLINE_MS_MAX / 1_000,
+        le=DEADLINE_S_MAX,
         description="The same in seconds, instead of `deadline_ms`.",
     )
     privacy: Literal["shared", "private"] = Field(
@@ -388,6 +387,7 @@ async def cortex(operations: Verbs) -> CortexStatus:
 )
 async def events(
     parts: TheParts,
+    may_see_private: MaySeePrivate,
     last_event_id: Annotated[
         int | None, Header(ge=0, description="The last id seen: what came after it is sent.")
     ] = None,
@@ -397,9 +397,9 @@ async def events(
     Each has `event` (its topic: record, task, peer, sync, indexed, ready, storage), `id` and JSON
     `data`. `indexed` tells how many memories became searchable since the start. The newest 1,024
     are kept for readers that come back with `Last-Event-ID`; a gap in the ids means that some were
-    missed. A comment is sent every 15 seconds.
+    missed, or are about private tasks and not for you. A comment is sent every 15 seconds.
     """
-    return parts.events.stream(last_event_id)
+    return parts.events.stream(last_event_id, private=may_see_private)
 
 
 @reads.get("/live", tags=["Spore"])

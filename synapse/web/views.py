@@ -107,6 +107,13 @@ def marked(answer: str, citations: Sequence[Citation]) -> Iterator[tuple[str, st
         yield (f"[{piece}]", ids.get(piece)) if number % 2 else (piece, None)
 
 
+def percent(share: float) -> str:
+    """A share in percent. What is not quite nothing or all is not rounded to it."""
+    if 0 < share <= 0.005:
+        return "<1%"
+    return ">99%" if 0.995 <= share < 1 else f"{share:.0%}"
+
+
 def _full(share: float) -> str:
     """A share of a bar, as SVG writes it; what lies outside ends at the bar's end."""
     return f"{100 * min(max(share, 0.0), 1.0):.1f}%"
@@ -134,7 +141,7 @@ def _environment() -> Environment:
         "full": _full,
         "lasted": lasted,
         "marked": marked,
-        "percent": "{:.0%}".format,
+        "percent": percent,
     }
     environment.globals |= {
         "kinds_of_answer": KINDS_OF_ANSWER,

@@ -84,6 +84,14 @@ def test_the_models_are_shown_with_their_state(spore: Process) -> None:
     shown = run(spore, "providers").stdout
     assert targets["llm_endpoint"]["state"] == "ready" and targets["llm_endpoint"]["replies"] > 0
     assert "llm_endpoint" in shown and "ready" in shown
+    assert "llm_endpoint position: ok after" in shown
+
+
+def test_a_name_stays_one_part_of_an_address(spore: Process) -> None:
+    for arguments in (["trust", "../health"], ["grade", "../../health", "--right-answer", "1"]):
+        result = run(spore, *arguments)
+        assert isinstance(result.exception, PeerError)
+        assert result.exception.reason == "status_404", result.exception
 
 
 @pytest.mark.promise("private")

@@ -391,8 +391,8 @@ async def test_a_mechanism_that_is_switched_off_is_shown_as_off() -> None:
     made = spore()
     quantum = made.node.thinking.deliberations.quantum
     made.node.thinking.deliberations.quantum = replace(quantum, entanglement=False)
-    shown: Any = made.operations.quantum()
-    assert [name for name in shown if not shown[name]["enabled"]] == ["entanglement"]
+    shown = dict(made.operations.quantum())
+    assert [name for name, one in shown.items() if not one.enabled] == ["entanglement"]
 
 
 @pytest.mark.promise("convergent")

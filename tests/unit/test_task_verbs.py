@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
+from itertools import combinations
 from typing import Any
 
 import pytest
 
 from synapse.core.errors import NotFound, Refused, TextError
+from synapse.core.messages import Push
 from synapse.core.reasoning.task import BUDGET_MAX, CHOICES_MAX, DEADLINE_MS_MAX
 from synapse.operations.tasks import ANYTHING, Wanted
 from synapse.replies import TaskView
 from synapse.storage.memory_log import MemoryLog
 from tests.driving import Driven, running, spore
-from tests.making import made_up_id
+from tests.making import identity, made_up_id, record
 
 pytestmark = pytest.mark.anyio
 
 KEY = "gsk_" + "a1" * 26
 SUM = "What is six times seven, and why do people ask?"
+CALLER = identity(2)
 PRIVATE = Wanted(private=True)
 
 
@@ -96,6 +100,57 @@ async def test_a_choice_that_is_empty_or_a_credential_is_refused(one: Driven) ->
 async def test_a_budget_of_one_call_asks_one_model(one: Driven) -> None:
     view = await answered(one, wanted=Wanted(budget=1))
     assert (view.calls, len(view.models)) == (1, 1)
+
+
+# What a task's view tells
+
+
+def splits(answer: str, other: str) -> Any:
+    said = {
+        "answer": answer,
+        "confidence": 0.6,
+        "claims": ["It follows."],
+        "alternatives": [{"answer": other, "weight": 0.3}],
+    }
+    return lambda _: json.dumps(said)
+
+
+async def test_a_view_tells_each_share_and_whose_answer_it_is() -> None:
+    one = spore(scripts={"amber": splits("42", "54"), "jade": says("54"), "cobalt": says("42")})
+    async with running(one):
+        view = await answered(one)
+        told = one.operations.quantum()
+    shares = next(position.hypotheses for position in view.deltas if position.family == "amber")
+    assert [part.answer for part in shares] == ["42", "54"]
+    assert sum(part.share for part in shares) == pytest.approx(1)
+    assert sum(part.share for part in view.credit) == pytest.approx(1, abs=0.01)
+    assert {part.family for part in view.credit} <= {one.family for one in view.deltas}
+    assert (view.term, view.answered_by) == (0, None)
+    assert told.superposition.counts["split_positions"] >= 1
+
+
+async def test_whoever_drove_a_task_whose_asker_was_gone_is_named(one: Driven) -> None:
+    asked = record({"text": "Who goes there?"}, kind="task", writer=CALLER)
+    driver = identity(3)
+    bound = record({"digest": made_up_id(4)}, kind="commitment", writer=driver, refs=(asked.id,))
+    said = {"answer": "42", "stop_reason": "decided", "posterior": 0.9, "term": 2}
+    outcome = record(
+        said, kind="outcome", writer=driver, seq=2, previous=bound.id, refs=(asked.id,)
+    )
+    await one.driver.exchange(CALLER.key, [Push((asked, bound, outcome))])
+    view = one.operations.task(asked.id.hex())
+    assert (view.term, view.answered_by, view.commitments) == (2, driver.key.hex(), 1)
+
+
+@pytest.mark.promise("honest")
+async def test_families_graded_together_are_shown_with_how_they_err(one: Driven) -> None:
+    assert one.operations.quantum().entanglement.model_dump()["pairs"] == []
+    view = await answered(one, wanted=Wanted(kind="number"))
+    await one.operations.grade_task(view.task_id, right_answer="42")
+    pairs = one.operations.quantum().entanglement.model_dump()["pairs"]
+    spoke = sorted({position.family for position in view.deltas})
+    assert [pair["families"] for pair in pairs] == [list(two) for two in combinations(spoke, 2)]
+    assert all((pair["kind"], pair["tasks"]) == ("number", 1) for pair in pairs)
 
 
 # Private tasks

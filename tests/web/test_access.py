@@ -45,7 +45,7 @@ def routes() -> Iterator[tuple[str, str]]:
         for route in router.routes:
             assert isinstance(route, APIRoute)
             for method in sorted(route.methods):
-                yield method, route.path
+                yield method, route.path_format
 
 
 async def ask(spore: Spore, method: str, path: str, headers: dict[str, str]) -> httpx.Response:

@@ -13,9 +13,11 @@ from fastapi import FastAPI
 from starlette.types import Message
 
 from synapse.driver.news import KEPT, News
+from synapse.operations.tasks import Wanted
 from synapse.web.live import STREAMS_MAX, Events
 from synapse.web.problems import Problem
 from tests.spores import Spore
+from tests.web.conftest import KEY
 from tests.web.test_problems import assert_problem
 
 pytestmark = pytest.mark.anyio
@@ -68,9 +70,13 @@ class Reader:
 
 
 @asynccontextmanager
-async def reading(app: FastAPI, *, last_event_id: str | None = None) -> AsyncIterator[Reader]:
+async def reading(
+    app: FastAPI, *, last_event_id: str | None = None, key: str | None = None
+) -> AsyncIterator[Reader]:
     reader = Reader()
     headers = [(b"host", b"localhost")]
+    if key is not None:
+        headers.append((b"authorization", f"Bearer {key}".encode()))
     if last_event_id is not None:
         headers.append((b"last-event-id", last_event_id.encode()))
     scope = {
@@ -186,3 +192,17 @@ async def test_streams_are_limited_and_make_room_when_they_end() -> None:
 async def test_an_id_that_was_never_given_out_is_invalid(spore: Spore, last_seen: str) -> None:
     reply = await spore.client.get("/api/events", headers={"Last-Event-ID": last_seen})
     assert_problem(reply, 422, "invalid")
+
+
+@pytest.mark.promise("private")
+async def test_only_whoever_may_write_hears_of_private_tasks(keyed: Spore) -> None:
+    async def ids(key: str | None) -> list[str]:
+        async with reading(keyed.app, last_event_id="0", key=key) as reader:
+            return [json.loads((await reader.event("task"))["data"])["id"]]
+
+    private = await keyed.operations.submit_task("Mine?", Wanted(private=True))
+    await keyed.operations.finished_task(private.task_id, wait_ms=10_000, private=True)
+    shared = await keyed.operations.submit_task("Ours?")
+    await keyed.operations.finished_task(shared.task_id, wait_ms=10_000)
+
+    assert (await ids(None), await ids(KEY)) == ([shared.task_id], [private.task_id])

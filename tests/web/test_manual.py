@@ -26,7 +26,7 @@ async def described(spore: Spore) -> dict[str, Any]:
 
 async def test_every_json_route_is_described(described: dict[str, Any]) -> None:
     routes = {
-        (route.path, method.lower())
+        (route.path_format, method.lower())
         for router in (rest.reads, rest.writes)
         for route in router.routes
         for method in route.methods

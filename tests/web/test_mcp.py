@@ -88,7 +88,7 @@ async def test_the_tools_say_what_they_do_to_the_world(agent: Client) -> None:
 
 async def test_the_list_of_tools_stays_small(agent: Client) -> None:
     listed = await agent.list_tools()
-    assert len(listed.model_dump_json(by_alias=True, exclude_none=True)) < 14_000
+    assert len(listed.model_dump_json(by_alias=True, exclude_none=True)) < 16_000  # 4,000 tokens
 
 
 async def test_one_call_gives_the_answer_and_what_it_rests_on(spore: Spore, agent: Client) -> None:
@@ -259,6 +259,16 @@ async def test_a_private_task_is_answered_for_whoever_has_the_key_and_unseen_by_
     assert (listed.structured_content["tasks"], listed.structured_content["total"]) == ([], 0)
 
 
+async def test_an_agent_may_wish_for_what_others_may() -> None:
+    said = '{"answer": "42"}'
+    models = {"gemma": lambda _: said, "qwen": lambda _: said, "phi": lambda _: said}
+    async with running_face(scripts=models) as spore, official(spore) as agent:
+        call = {"task": "How many?", "kind": "number", "budget": 1, "deadline_s": 9.5}
+        asked = (await agent.call_tool("submit_task", call)).structured_content
+        [task] = spore.driver.node.ledger.tasks
+    assert (asked["kind"], asked["calls"], task.wish.deadline_ms) == ("number", 1, 9_500)
+
+
 async def test_an_agent_may_say_what_is_to_be_chosen_from() -> None:
     async with running_face(scripts={"gemma": lambda _: '{"answer": "B"}'}) as spore:
         async with official(spore) as agent:
@@ -317,6 +327,13 @@ async def test_with_the_key_one_writes() -> None:
         ("submit_task", {"task": "Tides?", "wait_s": 3_600}, "wait_s: Input should be less"),
         ("submit_task", {"task": "Tides?", "choices": ["one"]}, "choices are 2 to 26 texts"),
         ("submit_task", {"task": "Tides?", "choices": ["x"] * 27}, "choices: "),
+        ("submit_task", {"task": "Tides?", "kind": "essay"}, "kind: Input should be"),
+        ("submit_task", {"task": "Tides?", "kind": "choice"}, "a choice needs its choices"),
+        ("submit_task", {"task": "Tides?", "budget": 0}, "budget is 1 to 100"),
+        ("submit_task", {"task": "Tides?", "budget": 101}, "budget is 1 to 100"),
+        ("submit_task", {"task": "Tides?", "deadline_s": 0}, "deadline_s: Input should be"),
+        ("get_trust", {"family": "nobody"}, "nothing is known of nobody"),
+        ("get_trust", {"family": "x" * 81}, "family: String should have at most 80"),
         ("submit_task", {"task": "Tides?", "privacy": "secret"}, "privacy: Input should be"),
         ("get_task", {"task_id": "tides"}, "an id is 64 hexadecimal digits"),
         ("get_task", {"task_id": "0" * 64}, "this spore knows no task"),
@@ -365,6 +382,49 @@ async def test_trust_in_a_spore_is_trust_in_the_models_it_serves() -> None:
     families = [one["family"] for one in ours.structured_content["families"]]
     assert families == ["gemma", "qwen"]
     assert everyone.structured_content["families"] == ours.structured_content["families"]
+
+
+SPEAK = {"gemma": "42", "qwen": "54", "phi": "42"}
+
+
+async def test_trust_is_told_down_to_the_grades() -> None:
+    models = {one: (lambda _, it=it: json.dumps({"answer": it})) for one, it in SPEAK.items()}
+    async with running_face(scripts=models) as spore, official(spore) as agent:
+        asked = await agent.call_tool("submit_task", {"task": "How many?", "kind": "number"})
+        task_id = asked.structured_content["task_id"]
+        await spore.operations.grade_task(task_id, right_answer="42")
+        everyone = await agent.call_tool("get_trust", {})
+        one = await agent.call_tool("get_trust", {"family": "qwen"})
+        key = identity().key.hex()
+        ours = await agent.call_tool("get_trust", {"peer_id": key})
+        operator = await agent.call_tool("get_trust", {"family": f"operator:{key}"})
+        graded = await agent.call_tool("get_task", {"task_id": task_id})
+        schemas = {tool.name: tool.output_schema for tool in (await agent.list_tools()).tools}
+
+    told = {view["family"]: view for view in everyone.structured_content["families"]}
+    [kind] = told["qwen"]["kinds"]
+    [grade] = one.structured_content["grades"]
+    assert (told["qwen"]["right"], told["qwen"]["wrong"]) == (0, 1)
+    assert kind["low"] < kind["trust"] == told["qwen"]["trust"] < kind["high"]
+    assert kind["made_of"] == ["0 right, 1 wrong, own, x 1"]
+    assert kind["grades"] == [grade["id"]]
+    assert (grade["task"], grade["right"], grade["source"]) == (task_id, False, "user")
+    assert grade["id"] in text_of(one) and "synapse grade" in text_of(one)
+    assert f"operator:{key}" in told and f"operator:{key}" in text_of(ours)
+    assert len(operator.structured_content["grades"]) == len(asked.structured_content["models"])
+    assert graded.structured_content["graded_wrong"] == 1
+    assert "1 wrong" in text_of(graded) and "Credit: " in text_of(graded)
+    for result in (everyone, one, ours, operator):
+        jsonschema.validate(result.structured_content, schemas["get_trust"])
+        assert tokens(result) <= TOKENS_DEFAULT
+
+
+async def test_a_family_that_nobody_graded_stands_at_the_prior() -> None:
+    async with running_face(scripts={"gemma": []}) as spore, official(spore) as agent:
+        result = await agent.call_tool("get_trust", {"family": "gemma"})
+    [view] = result.structured_content["families"]
+    assert (view["trust"], view["kinds"]) == (0.6, [])
+    assert "Nobody graded it yet." in text_of(result)
 
 
 async def test_resources_hold_the_whole_of_what_results_cut(spore: Spore, agent: Client) -> None:

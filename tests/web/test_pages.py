@@ -17,7 +17,7 @@ from synapse.core.reasoning.phases import NEXT_MOVE
 from synapse.operations.tasks import Wanted
 from synapse.replies import AbstentionView, GradeView, Health, TaskStatus, VerdictView
 from synapse.web import pages, views
-from synapse.web.views import STATES, STATUSES, STOP_REASONS, ago, lasted
+from synapse.web.views import STATES, STATUSES, STOP_REASONS, ago, lasted, percent
 from tests.making import made_up_id
 from tests.spores import URL, Spore, running_spore
 from tests.web.conftest import KEY
@@ -136,7 +136,7 @@ async def test_asking_leads_to_the_answer_and_what_it_rests_on(spore: Spore) -> 
     assert QUESTION in task.words and NOTE in task.words
     assert STOP_REASONS["extract"] in task.words
     links = [attributes["href"] for attributes in task.named("a")]
-    assert links.count(f"/memory/{memory_id}") == 2  # the mark in the answer, and the citation
+    assert links.count(f"/memory/{memory_id}") == 3  # the mark, the citation, and the claim
     assert QUESTION in (await page(spore, "/")).words
 
 
@@ -351,6 +351,21 @@ async def test_hostile_families_and_choices_never_become_html() -> None:
     assert HOSTILE[0] in task.words
 
 
+async def test_each_position_shows_its_claims_with_what_they_cite() -> None:
+    said = {
+        "answer": "42",
+        "claims": [{"text": "It is written.", "cites": ["m1"]}],
+        "alternatives": [{"answer": HOSTILE[1], "weight": 0.25}],
+        "cites": ["m1"],
+    }
+    async with running_spore(scripts={"amber": lambda _: json.dumps(said)}) as spore:
+        [memory_id] = await spore.remember(NOTE)
+        found = await page(spore, f"/task/{await answered(spore, QUESTION)}")
+    assert "It is written." in found.words and "25%" in found.words
+    assert " ".join(HOSTILE[1].split()) in " ".join(found.words.split())
+    assert f"/memory/{memory_id}" in [one.get("href") for one in found.named("a")]
+
+
 @pytest.mark.promise("private")
 async def test_a_private_question_is_answered_on_the_page_and_at_no_address(keyed: Spore) -> None:
     await keyed.remember(NOTE)
@@ -459,6 +474,11 @@ def test_ages_are_told_as_people_tell_them() -> None:
         "69 d ago",
     ]  # fmt: skip
     assert [lasted(one * minute) for one in (0, 59, 60)] == ["less than a minute", "59 min", "1 h"]
+
+
+def test_what_is_nearly_certain_is_not_called_certain() -> None:
+    told = [percent(one) for one in (0.0, 0.001, 0.005, 0.5, 0.994, 0.995, 0.9999, 1.0)]
+    assert told == ["0%", "<1%", "<1%", "50%", "99%", ">99%", ">99%", "100%"]
 
 
 def test_a_template_that_misses_a_value_fails_instead_of_leaving_a_hole() -> None:

@@ -199,7 +199,14 @@ async def test_every_mechanism_says_whether_it_is_on_and_in_what_unit(spore: Spo
         "annealing", "superposition", "interference", "tunneling", "entanglement", "decoherence",
     }  # fmt: skip
     for mechanism in quantum.values():
-        assert_holds(mechanism, {"enabled": bool, "unit": str})
+        assert_holds(mechanism, {"enabled": bool, "unit": str, "formula": str, "counts": dict})
+    assert_holds(quantum["tunneling"], {"threshold": float, "total": int})
+    assert_holds(quantum["entanglement"], {"pairs": list, "prior": float})
+    assert_holds(
+        quantum["decoherence"], {"decay_rate": float, "min_factor": float, "tracked_keys": int}
+    )
+    health = (await spore.client.get("/api/health")).json()
+    assert health["quantum"]["annealing"]["T_HOT"] == quantum["annealing"]["T_HOT"]
 
 
 @pytest.mark.parametrize("field", ["endpoint", "url"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -62,6 +63,9 @@ async def as_stranger(spore: Spore, path: str) -> httpx.Response:
         ({"budget": 0}, "wish", "budget is 1 to 100"),
         ({"budget": 101}, "wish", "budget is 1 to 100"),
         ({"deadline_ms": 0}, "wish", "deadline_ms is 1 to 3600000"),
+        ({"deadline_ms": 9, "deadline_s": 9}, "wish", "deadline_s or deadline_ms"),
+        ({"deadline_s": 0}, "invalid", "deadline_s: "),
+        ({"deadline_s": 3_601}, "invalid", "deadline_s: "),
         ({"kind": "essay"}, "invalid", "kind: "),
         ({"privacy": "secret"}, "invalid", "privacy: "),
         ({"budget": "7"}, "invalid", "budget: "),
@@ -82,6 +86,19 @@ async def test_a_task_is_answered_as_it_was_wished(wise: Spore) -> None:
     task = await answered(wise, kind="number", budget=2, deadline_ms=60_000, privacy="shared")
     assert (task["kind"], task["privacy"], task["status"]) == ("number", "shared", "answered")
     assert 1 <= task["calls"] <= 2
+
+
+async def test_a_deadline_may_be_said_in_seconds(wise: Spore) -> None:
+    await answered(wise, deadline_s=2.5)
+    [task] = wise.driver.node.ledger.tasks
+    assert task.wish.deadline_ms == 2_500
+
+
+async def test_a_number_no_clock_can_hold_is_no_deadline(wise: Spore) -> None:
+    body = '{"task": "a", "deadline_s": 1e999}'
+    headers = {"Content-Type": "application/json"}
+    reply = await wise.client.post("/api/task", content=body, headers=headers)
+    assert_problem(reply, 422, "invalid")
 
 
 # Private tasks.
@@ -109,6 +126,21 @@ async def test_a_private_task_is_answered_and_hidden_from_strangers(wise: Spore)
         assert "six times seven" not in (await as_stranger(wise, path)).text
     assert (await as_stranger(wise, "/api/tasks")).json() == {}
     assert (await as_stranger(wise, "/api/convergence")).json()["tasks"] == []
+
+
+async def test_a_private_task_says_what_it_is_when_it_is_taken_in(wise: Spore) -> None:
+    asked = await wise.client.post("/api/task", json={"task": SUM, "privacy": "private"})
+    shared = await wise.client.post("/api/task", json={"task": SUM})
+    assert "gone when the spore stops" in asked.json()["note"]
+    assert (asked.json()["privacy"], shared.json()["note"]) == ("private", "")
+
+
+@pytest.mark.promise("private")
+async def test_calls_for_a_private_task_do_not_name_it(wise: Spore) -> None:
+    private, shared = await answered(wise, privacy="private"), await answered(wise)
+    attempts = (await wise.client.get("/api/providers")).json()["attempts"]
+    named = {one["task"] for one in attempts}
+    assert private["task_id"] not in named and shared["task_id"] in named
 
 
 async def test_a_private_task_takes_no_grade(wise: Spore) -> None:
@@ -186,6 +218,15 @@ async def test_every_number_of_trust_leads_to_its_grades(wise: Spore) -> None:
     record = (await wise.client.get(f"/api/memory/{found['id']}")).json()
     assert record["record"] == "grade" and found["position"] in record["refs"]
     assert (len(spoken["grades"]), operator in told) == (3, True)
+
+
+async def test_a_family_of_any_name_is_found_by_it() -> None:
+    name = "meta/llama 3?#%2F"
+    async with running_spore(scripts={name: says("42"), "jade": says("54")}) as spore:
+        task = await answered(spore)
+        await grade(spore, task["task_id"], right_answer="42")
+        told = await spore.client.get(f"/api/trust/{quote(name, safe='')}")
+    assert told.json()["subject"] == f"family:{name}"
 
 
 async def test_trust_of_one_kind_or_of_nobody(wise: Spore) -> None:

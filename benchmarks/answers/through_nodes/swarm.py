@@ -1,7 +1,8 @@
 """Many nodes in one process, each the shipped `Node`, handing each other messages at once.
 
 It is the simulator without bytes, signatures checked, losses and delays, for experiments of many
-thousand tasks. Virtual time moves from one task to the next. Comparing is left out: nothing is ever lost, so pushing reaches everyone.
+thousand tasks. Virtual time moves from one task to the next. Comparing is left out: nothing is ever
+lost, so pushing reaches everyone.
 """
 
 from __future__ import annotations
@@ -69,7 +70,6 @@ class Station:
     disk: Disk
     index: InvertedIndex
     timers: dict[str, int] = field(default_factory=dict)
-    owner: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 class Swarm:
@@ -105,8 +105,14 @@ class Swarm:
         ]
         self._by_key = {one.node.key: one for one in self.stations}
         self._by_url = {one.url: one for one in self.stations}
-        for one in self.stations:
-            self._queue += [(one, Restored(())), (one, Started())]
+        started = [
+            (one, effect)
+            for one in self.stations
+            for event in (Restored(()), Started())
+            for effect in one.node.handle(event, now_ms=self.now_ms)
+        ]
+        for one, effect in started:  # now that everybody can say who it is
+            self._perform(one, effect)
         self.run()
 
     def _station(
@@ -233,13 +239,6 @@ class Swarm:
                 self._later(after_ms, station, event)
             case Acknowledge(token, made):
                 self._made[token] = made
-
-    def _introduce(self, station: Station, url: str) -> None:
-        record = self._by_url[url].node.description
-        if record is None:  # it has not started yet: ask again after whoever is before us
-            self._later(1, station, TimerFired("sync"))
-        else:
-            self._queue.append((station, Introduced(url, record)))
 
     # Memory.
 
