@@ -20,7 +20,6 @@ from synapse.core.effects import Acknowledge, CallModel, Effect, Introduce, Pers
 from synapse.core.events import (
     Event,
     GradeTask,
-    Introduced,
     MessageReceived,
     Remember,
     Restored,
