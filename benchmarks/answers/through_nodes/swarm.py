@@ -20,6 +20,7 @@ from synapse.core.effects import Acknowledge, CallModel, Effect, Introduce, Pers
 from synapse.core.events import (
     Event,
     GradeTask,
+    Introduced,
     MessageReceived,
     Remember,
     Restored,
@@ -104,14 +105,8 @@ class Swarm:
         ]
         self._by_key = {one.node.key: one for one in self.stations}
         self._by_url = {one.url: one for one in self.stations}
-        started = [
-            (one, effect)
-            for one in self.stations
-            for event in (Restored(()), Started())
-            for effect in one.node.handle(event, now_ms=self.now_ms)
-        ]
-        for one, effect in started:  # now that everybody can say who it is
-            self._perform(one, effect)
+        for one in self.stations:
+            self._queue += [(one, Restored(())), (one, Started())]
         self.run()
 
     def _station(
@@ -238,6 +233,13 @@ class Swarm:
                 self._later(after_ms, station, event)
             case Acknowledge(token, made):
                 self._made[token] = made
+
+    def _introduce(self, station: Station, url: str) -> None:
+        record = self._by_url[url].node.description
+        if record is None:  # it has not started yet: ask again after whoever is before us
+            self._later(1, station, TimerFired("sync"))
+        else:
+            self._queue.append((station, Introduced(url, record)))
 
     # Memory.
 
