@@ -75,7 +75,7 @@ REQUIREMENTS: Final = (
         "Flat",
         "synapse/retrieval/inverted.py",
         "Retrieval latency does not grow with memory: ten memories or ten million.",
-        later="holds to about 100,000 memories only",
+        later="above a million memories it is bounded",
     ),
     Requirement(
         "reproducible",
