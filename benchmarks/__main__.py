@@ -24,7 +24,10 @@ PROGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 QUICK: Final = (
     ("spore", ()),
-    ("retrieval", ("--sizes", "10000,100000")),
+    (
+        "retrieval",
+        ("--sizes", "10000,100000", "--engines", "synapse,synapse-numpy,fts5,sklearn", "--json"),
+    ),
     ("chain", ("--peers", "")),
     ("overhead", ()),
 )
