@@ -11,6 +11,16 @@ COPY requirements.lock .
 RUN python -m venv .venv \
  && .venv/bin/pip install --no-cache-dir --require-hashes -r requirements.lock
 
+FROM python:3.13-slim AS kernel
+# The compiled loops of the index, which are a part of the code. The compiler stays behind.
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev
+WORKDIR /app
+COPY pyproject.toml setup.py requirements-dev.lock README.md LICENSE ./
+COPY synapse synapse
+RUN pip install --no-cache-dir "$(grep -o '^setuptools==[^ ]*' requirements-dev.lock)" \
+ && python setup.py build_ext --inplace \
+ && python -c 'import synapse.retrieval._kernel'
+
 FROM python:3.13-slim
 # Hugging Face runs containers as uid 1000, and nothing here needs more.
 RUN useradd --uid 1000 --create-home spore \
@@ -18,7 +28,7 @@ RUN useradd --uid 1000 --create-home spore \
 WORKDIR /app
 COPY --from=packages /app/.venv .venv
 COPY LICENSE spore.py bootstrap.json config.template.yaml ./
-COPY synapse synapse
+COPY --from=kernel /app/synapse synapse
 RUN python -m compileall -q synapse
 
 ENV PATH=/app/.venv/bin:$PATH \
