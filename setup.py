@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-SOURCES = ("kernel", "words", "stem", "build", "search")
+SOURCES = ("kernel", "words", "stem", "build", "heads", "search")
 
 setup(
     # The extension keeps to the stable interface: one wheel serves every Python from 3.11 on.

@@ -15,24 +15,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from random import Random
 
+from benchmarks.filling import BATCH, START_MS, identities, signed
+from benchmarks.retrieval.corpus import Corpus
 from synapse.core import events
-from synapse.core.clock import Timestamp
-from synapse.core.memory.record import MEMORY, Header, Identity, Record, body_hash, encode_body
+from synapse.core.memory.record import Identity
 from synapse.core.node import Node, NodeSettings
 from synapse.core.wall.release import Wall
 from synapse.driver.driver import RESTORE_CHUNK, VIEW_KINDS
 from synapse.storage import backup, checking, views
 from synapse.storage.sqlite_log import SqliteLog
 from synapse.storage.views import Views, snapshot_path
-
-OPERATORS = 20
-BATCH = 2_000
-START_MS = 1_700_000_000_000
 
 
 def main(arguments: list[str]) -> None:
@@ -73,7 +70,8 @@ def files(path: Path) -> dict[str, Path]:
 
 def fill(path: Path, count: int) -> dict[str, float]:
     """Make a log of signed memories. Making them is not counted, storing them is."""
-    log, made, making_s, began_s = SqliteLog(path), memories(count), 0.0, time.process_time()
+    log, making_s, began_s = SqliteLog(path), 0.0, time.process_time()
+    made = signed(Corpus().texts(count), identities())
     while True:
         before_s = time.process_time()
         batch = list(islice(made, BATCH))
@@ -88,35 +86,6 @@ def fill(path: Path, count: int) -> dict[str, float]:
         "signed_per_cpu_s": round(count / making_s),
         "stored_per_cpu_s": round(count / storing_s),
     }
-
-
-def memories(count: int, *, seed: int = 1) -> Iterator[Record]:
-    """So many genuine memories, one a millisecond; half by one operator, half by twenty."""
-    rng = Random(seed)
-    writers = [Identity(rng.randbytes(32)) for _ in range(OPERATORS)]
-    words = ["".join(rng.choices("etaoinshrdlu", k=rng.randint(3, 9))) for _ in range(20_000)]
-    last: dict[bytes, tuple[int, bytes]] = {}
-    for number in range(count):
-        writer = writers[number % OPERATORS] if rng.random() < 0.5 else writers[0]
-        seq, previous = last.get(writer.key, (0, b""))
-        first, length = rng.randrange(19_000), int(min(400, rng.lognormvariate(3.9, 0.6)))
-        text = " ".join(words[first : first + length + 5])
-        body = encode_body({"text": text, "kind": "note", "tags": ["made up"]}, rng=rng)
-        header = Header(
-            operator=writer.key,
-            writer=writer.key,
-            epoch=START_MS,
-            epoch_start_ms=START_MS,
-            seq=seq + 1,
-            previous=previous,
-            hlc=Timestamp(START_MS + number, 0),
-            kind=MEMORY,
-            body_hash=body_hash(body),
-            body_bytes=len(body),
-        )
-        record = Record.composed(writer, header, body)
-        last[writer.key] = (seq + 1, record.id)
-        yield record
 
 
 def start(folder: Path) -> dict[str, float | bool | int]:

@@ -71,6 +71,7 @@ class Hits(list[Hit]):
     """Search results, best first."""
 
     exact: bool = True  # False: the budget was spent before all that matters was read
+    reranked: bool = False  # True: the order, and the scores, are of words and meaning both
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +86,17 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """What a hit's score is made of: score = relevance * decay * trust, rounded a little."""
+    """What a hit's score is made of: score = relevance * decay * trust, rounded a little.
+
+    `cosine` is how near the question's meaning is, where hits were reordered by that.
+    """
 
     terms: tuple[Share, ...]
     relevance: float
     decay: float
     trust: float
     score: float
+    cosine: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

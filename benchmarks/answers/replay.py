@@ -20,11 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.answers import baselines, twin
+from benchmarks.answers.asking import Asking
+from benchmarks.answers.drift import DRIFTS, Drift
 from benchmarks.answers.federation import Federation
 from benchmarks.answers.recorded import NAMES, NO_ANSWER, Recorded, load
 from benchmarks.answers.statistics import (
     Estimate,
-    calibration_error,
+    calibration_interval,
     holm,
     paired_bootstrap,
 )
@@ -38,17 +40,19 @@ DATA_NAME: Final = "SYNAPSE_RECORDED_ANSWERS"  # the environment variable that n
 TEAM: Final = 7
 TEAMS: Final = 200
 SWARMS: Final = 30
+STREAMS: Final = 24
 GRADED: Final = 100
 GRADES: Final = (5, 10, 20, 50, 100, 200)
 CHECK_RIGHT, CHECK_WRONG = 0.8, 0.2  # a fair checker, drawn by chance: see `interference`
-FOLDS: Final = 5
-STOPS: Final = (f"stop at {DECIDED}", f"stop at {DECIDED} or when nobody left can change it")
+ALONE: Final = f"posterior of {DECIDED} alone"
+SHIPPED: Final = f"stop at {DECIDED} or when calls add too little"
 MATCHED: Final = 0.02  # how far accuracies of matched models may lie apart
 MATCHES_TRIED: Final = 2_000
 SEED: Final = 20_260_101
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,34 +112,12 @@ class Run:
         """Nothing asked yet."""
         return cls(*(np.full((teams, items), np.nan) for _ in range(3)))
 
-    def play(
-        self,
-        row: int,
-        team: Team,
-        groups: Ints,
-        right: NDArray[np.bool_],
-        beliefs: Beliefs,
-        *,
-        settling: bool,
-        kind: str,
-    ) -> None:
-        """Ask one by one until the posterior is enough, or nobody left could change the leader."""
-        judgement = beliefs.judgement(kind, now_ms=NOW_MS)
-        weights = np.array([judgement.weight(name) for name in team.names])
-        rho = twin.correlations(judgement, team.names)
-        asking = np.ones(groups.shape[1], dtype=np.bool_)
-        for size in range(1, len(team.members) + 1):
-            shares = twin.spread(groups[:size])
-            scored = twin.scores(shares, weights[:size], rho[:size, :size])
-            p = twin.posterior(scored, judgement.calibration)
-            enough = (p >= DECIDED) | (size == len(team.members))
-            if settling:
-                enough |= twin.settled(shares, scored, weights, rho)
-            ends = asking & enough
-            items = team.tested[ends]
-            self.calls[row, items], self.said[row, items] = size, p[ends]
-            self.right[row, items] = _right(twin.leaders(scored), right[:size])[ends]
-            asking &= ~ends
+    def play(self, row: int, team: Team, asking: Asking, groups: Ints, right: Bools) -> None:
+        """Ask about every tested item until asking ends."""
+        for item, said, hit in zip(team.tested, groups.T.tolist(), right.T, strict=True):
+            end = asking.ends(said)
+            self.calls[row, item], self.said[row, item] = end.asked, end.posterior
+            self.right[row, item] = end.leader != NO_ANSWER and hit[end.leader]
 
 
 class Replay:
@@ -147,7 +129,6 @@ class Replay:
         self.seed = seed
         self.teams = teams
         self.command = command
-        self._outcomes: dict[int, list[Outcome]] = {}
 
     def figures(self) -> Iterator[Figure]:
         """Every figure of this set, one experiment after another."""
@@ -160,6 +141,7 @@ class Replay:
         yield from self.ablations()
         yield from self.diversity()
         yield from self.federation()
+        yield from self.drift()
 
     # Teams.
 
@@ -245,79 +227,58 @@ class Replay:
             yield self._accuracy(f"{name} - best so far", ours.right - best.right)
 
     def stopping(self) -> Iterator[Figure]:
-        """Members asked in order of trust until the posterior is enough, and its calibration."""
+        """Members asked in order of trust until asking more does not pay, and the calibration."""
         full = Outcomes.empty(self.teams, self.data.items)
-        runs = {rule: Run.empty(self.teams, self.data.items) for rule in STOPS}
-        said: dict[str, list[Floats]] = {"fitted": [], "default": []}
+        runs = {rule: Run.empty(self.teams, self.data.items) for rule in (SHIPPED, ALONE)}
+        said = {of: np.full(full.right.shape, np.nan) for of in ("fitted", "default")}
         fits: list[Calibration] = []
         for row, drawn in enumerate(self.draw(TEAM)):
             beliefs = self.learn(drawn)
             order = beliefs.order(drawn.names, self.data.kind, now_ms=NOW_MS)
             team = drawn.reordered(order)
-            default = beliefs.judgement(self.data.kind, now_ms=NOW_MS)
-            before = Calibration(default.temperature, default.none)
-            fit = beliefs.calibrate(self.data.kind, self._met(row, drawn), now_ms=NOW_MS)
+            before = beliefs.judgement(self.data.kind, now_ms=NOW_MS).calibration
+            fit = self._calibrate(drawn, beliefs)
             fits.append(fit)
             groups, right = self._answers(team, team.tested)
             scored = self._scores(team, groups, beliefs)
             full.right[row, team.tested] = _right(twin.leaders(scored), right)
-            said["fitted"].append(twin.posterior(scored, fit))
-            said["default"].append(twin.posterior(scored, before))
+            said["fitted"][row, team.tested] = twin.posterior(scored, fit)
+            said["default"][row, team.tested] = twin.posterior(scored, before)
+            judgement = beliefs.judgement(self.data.kind, now_ms=NOW_MS)
             for rule, run in runs.items():
-                run.play(
-                    row,
-                    team,
-                    groups,
-                    right,
-                    beliefs,
-                    kind=self.data.kind,
-                    settling=rule == STOPS[1],
-                )
+                asking = Asking(team.names, judgement, gaining=rule == SHIPPED)
+                run.play(row, team, asking, groups, right)
         for rule, run in runs.items():
             calls = float(np.nanmean(run.calls))
             yield self._accuracy(rule, run.right, calls=calls)
             yield self._accuracy(f"{rule} - all {TEAM}", run.right - full.right, calls=calls)
             yield self._figure(f"{rule}: calls", paired_bootstrap(run.calls, seed=self.seed))
-        hit = full.right[~np.isnan(full.right)]
-        for name, given in said.items():
-            by_item = np.full(full.right.shape, np.nan)
-            for row, team in enumerate(self.draw(TEAM)):
-                by_item[row, team.tested] = given[row]
-            error = calibration_error(by_item[~np.isnan(by_item)], hit > 0)
-            yield self._plain(f"ECE, {name}", error, n=len(hit))
-        stopped = runs[STOPS[0]]
-        tested = ~np.isnan(stopped.right)
-        error = calibration_error(stopped.said[tested], stopped.right[tested] > 0)
-        yield self._plain(f"ECE when stopped at {DECIDED}", error, n=int(tested.sum()))
+        for of, cells in said.items():
+            yield self._calibration(f"ECE, {of}", cells, full.right)
+        yield self._calibration("ECE when asking stopped", runs[SHIPPED].said, runs[SHIPPED].right)
         for name, values in (
             ("temperature", [one.temperature for one in fits]),
             ("score of none, nats", [one.none for one in fits]),
         ):
             yield self._plain(f"median fitted {name}", float(np.median(values)), n=self.teams)
 
-    def _met(self, row: int, team: Team) -> list[Outcome]:
-        """The outcomes of a drawn team of seven, computed once."""
-        if row not in self._outcomes:
-            self._outcomes[row] = self.outcomes(team)
-        return self._outcomes[row]
-
-    def outcomes(self, team: Team) -> list[Outcome]:
-        """The graded items as they would have been met: scored before their grades were known.
-
-        Five folds stand for that; each is scored by what the other four teach.
-        """
+    def _calibrate(self, team: Team, beliefs: Beliefs) -> Calibration:
+        """Fit the posterior to the graded items as `calibrating` does: scored by what is believed
+        now, after all of them were graded."""
+        groups, right = self._answers(team, team.graded)
+        scored = self._scores(team, groups, beliefs)
         met: list[Outcome] = []
-        for fold in range(FOLDS):
-            scored_items = team.graded[fold::FOLDS]
-            rest = np.setdiff1d(team.graded, scored_items)
-            groups, right = self._answers(team, scored_items)
-            before = Team(team.members, team.names, rest, scored_items)
-            scored = self._scores(before, groups)
-            for item in range(len(scored_items)):
-                given = np.flatnonzero(np.isfinite(scored[item])).tolist()
-                was = next((i for i, answer in enumerate(given) if right[answer, item]), None)
-                met.append(([float(scored[item, answer]) for answer in given], was))
-        return met
+        for item, scores in enumerate(scored):
+            given = np.flatnonzero(np.isfinite(scores)).tolist()
+            was = next((i for i, answer in enumerate(given) if right[answer, item]), None)
+            met.append((scores[given].tolist(), was))
+        return beliefs.calibrate(self.data.kind, met, now_ms=NOW_MS)
+
+    def _calibration(self, name: str, said: Floats, right: Floats) -> Figure:
+        """How far what was said is from how often it was so, over all teams and items."""
+        estimate = calibration_interval(said, right > 0, seed=self.seed)
+        figure = self._figure(name, estimate)
+        return replace(figure, n=int((~np.isnan(said)).sum()))
 
     def ablations(self) -> Iterator[Figure]:
         """Each mechanism that recorded answers can show, on and off, p corrected for all sets."""
@@ -334,7 +295,7 @@ class Replay:
             )
             entangled.right[row, team.tested] = on - off
             scored = self._scores(team, groups, beliefs)
-            fit = beliefs.calibrate(self.data.kind, self._met(row, team), now_ms=NOW_MS)
+            fit = self._calibrate(team, beliefs)
             evidence = fit.temperature * _drawn_checks(scored, right, rng)
             both = _right(twin.leaders(scored + evidence), right)
             positive = _right(twin.leaders(scored + np.maximum(evidence, 0.0)), right)
@@ -380,6 +341,13 @@ class Replay:
         for experiment in (swarm.sizes, swarm.hostile):
             for name, estimate in experiment():
                 yield self._figure(name, estimate)
+
+    def drift(self) -> Iterator[Figure]:
+        """Decoherence of trust: months pass, and providers swap models without saying so."""
+        stream = Drift(self.data, self.draw(TEAM)[:STREAMS], seed=self.seed)
+        for rate in DRIFTS:
+            for name, estimate, tested in stream.figures(rate):
+                yield self._figure(name, estimate, tested=tested)
 
     # Helpers.
 

@@ -43,6 +43,7 @@ class Teacher:
         kind: str,
         by: bytes = OWN,
         answer: bytes = b"",
+        at_ms: int = NOW_MS,
     ) -> None:
         """One grade of what `by`'s spore answered to this item."""
         self._seq += 1
@@ -53,8 +54,8 @@ class Teacher:
         body = encode_body(content, rng=self._rng)
         refs = (item.to_bytes(32, "big"), self._seq.to_bytes(32, "big"))
         header = Header(
-            operator=self._observer, writer=self._observer, epoch=1, epoch_start_ms=NOW_MS,
-            seq=self._seq, previous=b"", hlc=Timestamp(NOW_MS, self._seq), kind=GRADE,
+            operator=self._observer, writer=self._observer, epoch=1, epoch_start_ms=0,
+            seq=self._seq, previous=b"", hlc=Timestamp(at_ms, self._seq), kind=GRADE,
             body_hash=body_hash(body), body_bytes=len(body), refs=refs,
         )  # fmt: skip
         record = Record(self._seq.to_bytes(32, "little"), header, b"", b"", body)

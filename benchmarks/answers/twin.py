@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.answers.recorded import NO_ANSWER
-from synapse.core.reasoning.aggregation import Judgement
+from synapse.core.reasoning.aggregation import REDUNDANCY, Judgement
 from synapse.core.trust.calibration import Calibration
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,7 @@ def scores(
     heavy = weights > 0
     if entanglement:
         ratio[heavy] = np.minimum(1.0, weights[None, :] / weights[heavy, None])
-    overlap = np.maximum(0.0, correlations) * ratio
+    overlap = REDUNDANCY * np.maximum(0.0, correlations) * ratio
     np.fill_diagonal(overlap, 0.0)
     divisor = 1.0 + np.tensordot(overlap, shares, axes=1)
     total = (weights[:, None, None] * shares / divisor).sum(axis=0)
@@ -57,26 +57,6 @@ def posterior(scored: Floats, calibration: Calibration) -> Floats:
     odds = np.exp((scored - top[:, None]) / calibration.temperature)
     none = np.exp((calibration.none - top) / calibration.temperature)
     return np.asarray(odds.max(axis=1) / (none + odds.sum(axis=1)))
-
-
-def settled(
-    shares: Floats, scored: Floats, weights: Floats, correlations: Floats
-) -> NDArray[np.bool_]:
-    """Of each item, whether the voters after the first ones could still change the leader.
-
-    `shares` and `scored` are of the first voters, weights and correlations of all.
-    """
-    asked, items, answers = shares.shape
-    lead = leaders(scored)
-    best = scored.max(axis=1)
-    firm = lead != NO_ANSWER
-    for rival in range(answers + 1):
-        behind = np.ones((len(weights), items, 1))
-        behind[:asked, :, 0] = shares[:, :, rival] if rival < answers else 0.0
-        given = behind[:asked, :, 0].any(axis=0) if rival < answers else np.ones(items, dtype=bool)
-        over = scores(behind, weights, correlations)[:, 0] > best
-        firm &= ~(given & (lead != rival) & over)
-    return np.asarray(firm)
 
 
 def correlations(judgement: Judgement, names: Sequence[str]) -> Floats:

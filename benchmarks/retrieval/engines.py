@@ -171,6 +171,12 @@ class Scan(Synapse):
         """Nothing is left to do."""
 
 
+def _semantic(folder: Path, every: int = 1) -> Engine:
+    from benchmarks.retrieval.semantic import Semantic
+
+    return Semantic(folder, every=every)
+
+
 def _tantivy(folder: Path) -> Engine:
     from benchmarks.retrieval.peers import Tantivy
 
@@ -231,6 +237,16 @@ KINDS: Final[Mapping[str, Kind]] = {
         lambda folder: Synapse(folder, numpy=True),
         "the index without its compiled loops; the same files",
         fed_by="synapse",
+    ),
+    "synapse-semantic": Kind(
+        _semantic,
+        "the index, its best 100 reordered by vectors (TF-IDF, SVD fitted to the collection)",
+        durable=False,
+    ),
+    "synapse-semantic-half": Kind(
+        lambda folder: _semantic(folder, every=2),
+        "the same, when only every second memory has a vector",
+        durable=False,
     ),
     "scan": Kind(
         Scan,

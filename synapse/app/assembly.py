@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from synapse import __version__, config
-from synapse.app import cortex, keys, quota
+from synapse.app import cortex, keys, memory, quota, semantic
 from synapse.app.models import Models, build
 from synapse.config import Settings
 from synapse.core.errors import ConfigError
@@ -28,11 +28,13 @@ from synapse.driver.driver import Driver
 from synapse.operations import Operations
 from synapse.ports import Provider
 from synapse.providers.local import LocalServer
+from synapse.retrieval.corroboration import Corroboration
 from synapse.retrieval.inverted import InvertedIndex
 from synapse.storage.attempt_log import FileAttemptLog
 from synapse.storage.sqlite_log import SqliteLog
 from synapse.transport.guard import Reach, reach_of
 from synapse.transport.http import HttpTransport
+from synapse.transport.traffic import Traffic
 from synapse.web.gossip import Gossip
 
 LOG_FILE: Final = "log.db"
@@ -61,10 +63,13 @@ class Spore:
     async def close(self) -> None:
         """Let go of connections and files."""
         await self.transport.close()
+        if (embedder := self.driver.recaller.embedder) is not None:
+            await embedder.close()
         for provider in self.providers:
             await provider.close()
         self.attempts.close()
         await asyncio.to_thread(self.index.close)
+        await asyncio.to_thread(self.driver.indexer.said.close)
         self.log.close()
 
     @property
@@ -81,15 +86,9 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
 
     Raises ConfigError, StorageError.
     """
-    folder = settings.data_dir
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError as error:
-        raise ConfigError(
-            f"data_dir ({settings.source_of('data_dir')}): {folder} cannot be made "
-            f"({error.strerror}); name a folder that this user may write to"
-        ) from None
-    log = SqliteLog(folder / LOG_FILE)
+    folder = _data_folder(settings)
+    shares = memory.shares(settings.memory_mb)
+    log = SqliteLog(folder / LOG_FILE, cache_kib=shares.cache_kib)
     identity = keys.identity(folder / keys.IDENTITY_FILE)
     key, key_is_new = keys.api_key(settings, folder)
     wall = Wall(keys.secrets_of(settings, key))
@@ -101,7 +100,8 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         secrets=keys.secrets_of(settings, key),
     )
     attempts = FileAttemptLog(folder / ATTEMPTS_FILE)
-    index = InvertedIndex(_index_folder(folder, log))
+    derived = _index_folder(folder, log)
+    index = InvertedIndex(derived, resident_max=shares.mapped_bytes)
 
     node = Node(
         identity,
@@ -123,14 +123,17 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         providers=models.providers,
         clock=clock.now_ms,
         attempts=attempts,
+        said=Corroboration(derived),
         half_life_days=_half_life_days(settings),
+        mailboxes_bytes_max=shares.mailboxes_bytes,
+        embedder=semantic.embedder(settings, node, log, wall, clock.now_ms),
     )
     return Spore(
         settings=settings,
         identity=identity,
         driver=driver,
-        operations=_operations(driver, wall, models),
-        gossip=Gossip(driver, identity),
+        operations=_operations(driver, wall, models, transport.traffic),
+        gossip=Gossip(driver, identity, transport.traffic),
         wall=wall,
         key=key,
         key_is_new=key_is_new,
@@ -140,6 +143,19 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
         index=index,
         log=log,
     )
+
+
+def _data_folder(settings: Settings) -> Path:
+    """Where everything is kept; made if need be. Raises ConfigError."""
+    folder = settings.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigError(
+            f"data_dir ({settings.source_of('data_dir')}): {folder} cannot be made "
+            f"({error.strerror}); name a folder that this user may write to"
+        ) from None
+    return folder
 
 
 def _index_folder(folder: Path, log: SqliteLog) -> Path:
@@ -175,7 +191,7 @@ def _half_life_days(settings: Settings) -> float | None:
     return None if "decoherence" in settings.mechanisms_off else settings.half_life_days
 
 
-def _operations(driver: Driver, wall: Wall, models: Models) -> Operations:
+def _operations(driver: Driver, wall: Wall, models: Models, traffic: Traffic) -> Operations:
     def trusted(family: str) -> float:
         view = operations.trust().get(family)
         return view.overall if view is not None else 0.0
@@ -185,6 +201,7 @@ def _operations(driver: Driver, wall: Wall, models: Models) -> Operations:
         wall=wall,
         model_notes=models.notes,
         cortex=lambda: cortex.status(models.cortex, trusted),
+        traffic=traffic,
     )
     return operations
 

@@ -62,6 +62,7 @@ def api_key(settings: Settings, folder: Path) -> tuple[str | None, bool]:
 def secrets_of(settings: Settings, key: str | None) -> tuple[str, ...]:
     """Everything that must never be shared, whatever text it turns up in."""
     models = [entry.api_key for entry in settings.models]
-    held = [settings.llm_api_key, *models, *settings.provider_keys.values()]
+    named = (settings.llm_api_key, settings.embedding_api_key)
+    held = [*named, *models, *settings.provider_keys.values()]
     found = [one.get_secret_value() for one in held if one is not None]
     return tuple(one for one in dict.fromkeys((*found, key or "")) if len(one) >= 8)

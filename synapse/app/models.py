@@ -76,6 +76,7 @@ class Models:
     rows: Mapping[str, Row]  # of the targets that are in the catalogue
     checked: tuple[str, ...]  # targets whose endpoints may be asked for their models
     client: OpenAiCompatible | None  # of all that are asked over HTTP; its provider closes it
+    metered: tuple[str, ...] = ()  # one target of each account that can be asked what is left
     cortex: LocalLlama | None = None  # the local model of the settings, usable or not
     notes: dict[str, str] = field(default_factory=dict)  # by target, what `check` found
 
@@ -163,9 +164,19 @@ def build(
         checked=()
         if settings.cassette_mode == "replay-or-fail"
         else tuple(one.name for one in choices),
+        metered=_metered(choices) if settings.cassette_mode != "replay-or-fail" else (),
         client=client,
         cortex=local_model,
     )
+
+
+def _metered(choices: Sequence[_Choice]) -> tuple[str, ...]:
+    """The first target of each account whose service tells what is left for all of them."""
+    accounts: dict[str, str] = {}
+    for one in choices:
+        if one.endpoint.quota_path and one.quota.shared:
+            accounts.setdefault(one.target().pool, one.name)
+    return tuple(accounts.values())
 
 
 def _before(
@@ -209,6 +220,7 @@ def _listed(settings: Settings) -> Iterator[_Choice]:
                 stream=entry.stream,
                 windows_ms=row.windows_ms if row is not None else {},
                 lists_all=row is not None and row.lists_all,
+                quota_path=row.quota_path if row is not None else "",
             ),
             row,
             _planned(entry, row.quota(model) if row is not None else NO_QUOTA),
@@ -245,6 +257,7 @@ def _keyed(settings: Settings) -> Iterator[_Choice]:
                 refuses=row.refuses,
                 windows_ms=row.windows_ms,
                 lists_all=row.lists_all,
+                quota_path=row.quota_path,
             )
             yield _Choice(name, endpoint, row, row.quota(row.model))
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import structlog
 import uvicorn
 
-from synapse.app import quota
+from synapse.app import memory, quota
 from synapse.app.assembly import Spore
 from synapse.config import Settings
 from synapse.core.errors import ConfigError
@@ -54,6 +54,7 @@ def configure_logging(settings: Settings) -> None:
 
 async def serve(spore: Spore) -> None:
     """Run a spore until it is told to stop. Raises ConfigError when the port is taken."""
+    memory.tune()
     settings = spore.settings
     listener = listen(settings.host, settings.port)
     web = WebSettings(
@@ -117,14 +118,18 @@ async def _warm_up(spore: Spore) -> None:
     """Load what the first question would wait for, while nobody waits."""
     if any(isinstance(provider, Extractive) for provider in spore.providers):
         await asyncio.to_thread(extractive.warm_up)
+    memory.settle()
 
 
 async def _look_after_models(spore: Spore) -> None:
     """Ask each endpoint what it lists, then keep on disk what a restart must not forget."""
+    meter = quota.Meter(spore.models, spore.driver.node.thinking.routing)
     await spore.models.check(spore.driver.clock())
     while True:
+        await meter.read(spore.driver.clock())
         await asyncio.sleep(SAVE_EVERY_S)
         quota.save(spore.settings.data_dir, spore.driver.node.thinking.routing)
+        await asyncio.to_thread(memory.give_back)
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:

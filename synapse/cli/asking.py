@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
@@ -13,6 +13,8 @@ from rich.table import Table
 from synapse.cli.parts import DEFAULT_URL, AsJson, Key, Url, bar, client, err, out, print_json
 from synapse.core.errors import PeerError
 from synapse.operations import notes
+
+RESULTS: Final = 5  # a screen of them
 
 
 def register(app: typer.Typer) -> None:
@@ -115,27 +117,59 @@ def learn(
 
 def recall(
     query: str,
-    limit: Annotated[int, typer.Option("-k", "--limit", min=1, max=100)] = 5,
+    limit: Annotated[
+        int | None, typer.Option("-k", "--limit", min=1, max=100, help="5, or what --tokens hold.")
+    ] = None,
     kind: Annotated[str | None, typer.Option(help="Only memories of this kind.")] = None,
     tag: Annotated[str | None, typer.Option(help="Only memories with this tag.")] = None,
+    author: Annotated[str | None, typer.Option(help="Only of the spore with this key.")] = None,
+    operator: Annotated[str | None, typer.Option(help="Only of this operator's spores.")] = None,
+    family: Annotated[str | None, typer.Option(help="Only by models of this family.")] = None,
+    task: Annotated[str | None, typer.Option(help="Only findings about this task.")] = None,
+    since: Annotated[str | None, typer.Option(help="Only made then or later: 2026-11-20.")] = None,
+    until: Annotated[str | None, typer.Option(help="Only made before then.")] = None,
+    min_score: Annotated[float | None, typer.Option(min=0, help="Only what scores more.")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="Fill a context of so many.")] = None,
+    exact: Annotated[bool, typer.Option(help="Look at everything, however long it takes.")] = False,
+    why: Annotated[bool, typer.Option(help="Show what each score is made of.")] = False,
+    quarantined: Annotated[
+        bool, typer.Option(help="Also of operators that were found wrong too often.")
+    ] = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
     as_json: AsJson = False,
 ) -> None:
     """Search memories."""
     with client(url, key) as spore:
-        found = spore.get("/api/recall", q=query, k=limit, kind=kind, tag=tag)
+        found = spore.get(
+            "/api/recall",
+            q=query,
+            k=RESULTS if limit is None and tokens is None else limit,
+            kind=kind,
+            tag=tag,
+            author=author,
+            operator=operator,
+            family=family,
+            task=task,
+            since=since,
+            until=until,
+            min_score=min_score,
+            tokens=tokens,
+            exact=exact or None,
+            why=why or None,
+            quarantined=quarantined or None,
+        )
     if as_json:
         print_json(found)
         return
     for result in found["results"]:
-        who = result["author_name"] or "private"
-        out.print(f"[bold]{result['score']:.2f}[/bold]  {escape(result['text'])}", highlight=False)
-        out.print(
-            f"      [dim]{who} · {result['kind']} · {result['id'][:16]}[/dim]", highlight=False
-        )
+        _print_memory(result)
     if not found["results"]:
         err.print(f"nothing among {found['searched']} memories matches")
+    if not found["exact"]:
+        err.print("not all was looked at: --exact does, and takes longer")
+    if found["crowded_out"]:
+        err.print(f"no room for {found['crowded_out']} more")
 
 
 def status(url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> None:
@@ -155,6 +189,25 @@ def status(url: Url = DEFAULT_URL, key: Key = None, as_json: AsJson = False) -> 
         if seed["problem"]:
             table.add_row("seed", f"{escape(seed['url'])}  {escape(seed['problem'])}")
     out.print(table)
+
+
+def _print_memory(result: dict[str, Any]) -> None:
+    out.print(f"[bold]{result['score']:.2f}[/bold]  {escape(result['text'])}", highlight=False)
+    who = escape(result["author_name"]) or "private"
+    about = [who, escape(result["kind"]), result["id"][:16]]
+    if others := result["corroborated_by"]:
+        about.append(f"said by {others} other operator{'s' if others > 1 else ''} too")
+    if result["duplicates"]:
+        about.append(f"{len(result['duplicates'])} more that say the same")
+    out.print(f"      [dim]{' · '.join(about)}[/dim]", highlight=False)
+    if (why := result["why"]) is not None:
+        terms = ", ".join(f"{escape(one['term'])} {one['points']:.2f}" for one in why["terms"])
+        near = f", cosine {why['cosine']:.2f}" if why["cosine"] is not None else ""
+        out.print(
+            f"      [dim]{why['relevance']:.2f} ({terms}) x decay {why['decay']:.2f} "
+            f"x trust {why['trust']:.2f}{near}[/dim]",
+            highlight=False,
+        )
 
 
 def _print_task(task: dict[str, Any]) -> None:

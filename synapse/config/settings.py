@@ -110,8 +110,9 @@ def _url(text: str) -> str:
 
 def _base_url(text: str) -> str:
     url = _url(text)
-    if url.endswith("/chat/completions"):
-        raise ValueError("must be the base address: leave out /chat/completions")
+    for path in ("/chat/completions", "/embeddings"):
+        if url.endswith(path):
+            raise ValueError(f"must be the base address: leave out {path}")
     return url
 
 
@@ -316,6 +317,34 @@ class Settings(BaseModel):
     cortex_timeout_s: Seconds = 60.0  # the whole of a task's default deadline: it is slow
     """Seconds that one reply of the local model may take, its turn and the loading included."""
 
+    embedding_endpoint: BaseUrl | None = Field(None, examples=["http://127.0.0.1:8080/v1"])
+    """Base address of an OpenAI-compatible API with /embeddings. With it, recall reorders its best
+    100 matches by meaning as well as by words. Shared memories are sent there, and questions of
+    recall; private memories never, and private questions only to this machine. docs/semantic.md
+    says what it costs."""
+
+    embedding_model: Name | None = Field(None, examples=["all-minilm-l6-v2"])
+    """Model to ask at `embedding_endpoint`. Another model means all vectors anew."""
+
+    embedding_api_key: Secret | None = Field(None, examples=["a-key"])
+    """Key for `embedding_endpoint`, if it wants one."""
+
+    embedding_dimensions: Annotated[int, BeforeValidator(_number), Field(ge=8, le=4_096)] | None = (
+        Field(None, examples=[384])
+    )
+    """Numbers a vector is to have, for models that can give fewer than they have. A memory takes as
+    many bytes, and 36."""
+
+    embedding_calls_per_day: Count = 2_000  # a call holds up to 32 memories; no source
+    """Calls a day to `embedding_endpoint` at most. A quarter is left to questions, which are not
+    counted where the endpoint is on this machine."""
+
+    embedding_deadline_ms: Annotated[int, BeforeValidator(_number), Field(ge=1, le=10_000)] = (
+        150  # people notice more than that; a small model on a CPU takes some ten
+    )
+    """Milliseconds that a question's vector may take; when it comes later, recall orders by words
+    alone."""
+
     find_local_models: bool = True
     """Whether to look, at the start, for model servers on this machine (llama.cpp on port 8080,
     vLLM on 8000, Ollama on 11434) when no `llm_endpoint` is set."""
@@ -355,6 +384,13 @@ class Settings(BaseModel):
     new, to summarise memories of one subject, to review old answers. Tasks always go first, and
     half of a known daily quota is left to them. 0 switches all of it off; 12 is a fair start, and
     more than 60 are never used."""
+
+    memory_mb: Annotated[int, BeforeValidator(_number), Field(ge=256, le=1_000_000)] | None = Field(
+        None, examples=[384]
+    )
+    """Megabytes that this spore may take, a local model aside. By default a fifth of what the
+    machine or the container has, 256 to 384: a million memories fit, and more takes no memory but
+    room on the disk."""
 
     sync_interval_s: Seconds = 5.0
     """Seconds between two comparisons of memory with a peer."""

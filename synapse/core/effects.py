@@ -83,7 +83,8 @@ class ModelRequest:
 class CallModel:
     """Ask one target once. The answer comes back as `ModelReplied` or `ModelFailed`.
 
-    `purpose` (position, revision, challenge, synthesis, ...), `task` and `cycle` say what for.
+    `purpose` (position, revision, challenge, synthesis, ...), `task` and `cycle` say what for, and
+    are written down; a private task is not named.
     """
 
     call_id: int

@@ -12,7 +12,7 @@ from random import Random
 
 from synapse.core.membership.peer_table import PeerTable
 from synapse.core.memory.record import NODE, RETRACTION, Draft, Identity, Record
-from synapse.core.memory.record_set import Admission, RecordSet
+from synapse.core.memory.record_set import Admission, RecordSet, retracted_dots
 from synapse.core.memory.writer_log import WriterLog
 from synapse.core.messages import Push, Supply
 from synapse.core.reasoning.task_book import TaskBook
@@ -51,7 +51,7 @@ class Ledger:
         for record in records:
             if record.header.writer == self.key:
                 self._log.saw_own(record.header)
-            self._fold(record)
+            self._fold(self.records.current(record))
 
     def write(self, draft: Draft, *, now_ms: int) -> Entered:
         """Sign a draft as our next record. Raises RecordError when its body is too large.
@@ -100,3 +100,5 @@ class Ledger:
         self.evidence.absorb(record)
         if record.kind == NODE:
             self.peers.describe(record)
+        elif record.kind == RETRACTION:  # which need not name the ids of what it covers
+            self.evidence.withdraw_dots(record.header.operator, retracted_dots(record))

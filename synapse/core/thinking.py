@@ -26,13 +26,15 @@ from synapse.core.memory.record_set import dot_text
 from synapse.core.reasoning import drafts, grading
 from synapse.core.reasoning.aggregation import Judgement, Verdict
 from synapse.core.reasoning.ballot import Ballot
-from synapse.core.reasoning.calibrating import LESSONS_MAX, Lessons, lesson
+from synapse.core.reasoning.calibrating import LESSONS_MAX, Lesson, Lessons, lesson
 from synapse.core.reasoning.deliberation import Deliberations, Item
 from synapse.core.reasoning.drafts import Share
+from synapse.core.reasoning.findings import Findings
 from synapse.core.reasoning.helping import Helping
 from synapse.core.reasoning.idle.desk import Desk, Ruling
 from synapse.core.reasoning.idle.idle import Idle
 from synapse.core.reasoning.idle.notebook import Notebook
+from synapse.core.reasoning.idle.reviewing import corrections
 from synapse.core.reasoning.idle.schedule import OFF, IdleSettings
 from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.leases import Leases
@@ -45,6 +47,7 @@ from synapse.core.reasoning.task import (
     Task,
     read_outcome,
     read_position,
+    read_verdict,
     read_wish,
 )
 from synapse.core.trust.policy import Speaker
@@ -110,10 +113,10 @@ class Thinking:
             deadline_ms=settings.task_deadline_ms,
             rng=Random(rng.getrandbits(64)),
         )
-        self._lessons = Lessons(
-            lambda kind, learnt, now_ms: ledger.beliefs.calibrate(kind, learnt, now_ms=now_ms)
-        )
-        desk = Desk(
+        self._lessons = Lessons(self._calibrate)
+        self._mechanisms = settings.quantum.count
+        self._findings = Findings(ledger.key, read, search, share, _retraction)
+        self._desk = Desk(
             key=ledger.key,
             notebook=Notebook(ledger.key),
             tasks=ledger.tasks,
@@ -123,10 +126,11 @@ class Thinking:
             believed=self._believed,
             rulings=self._rulings,
             retraction=_retraction,
+            findings=self._findings,
         )
         self.idle = Idle(
             settings.idle,
-            desk,
+            self._desk,
             self.routing,
             busy=lambda: len(self.deliberations) > 0,
             rng=Random(rng.getrandbits(64)),
@@ -169,25 +173,31 @@ class Thinking:
         if task is None or problem is not None:
             reason, message = problem or ("not_found", "")
             return [Acknowledge(command.token, refused=reason, message=message)]
+        alike = grading.later_tasks(task, self._ledger.tasks)
         graded: list[Draft] = []
-        if command.right_answer is not None:
-            graded += grading.by_right_answer(
-                task, command.right_answer, source="user", share=self._share
-            )
-            for like in grading.later_tasks(task, self._ledger.tasks):
+        right, wrong = command.right_answer, None
+        if right is not None:
+            graded += grading.by_right_answer(task, right, source="user", share=self._share)
+            for like in alike:
                 graded += grading.by_right_answer(
-                    like, command.right_answer, source="later task", share=self._share
-                )
-            if self._ledger.key not in task.findings.values():
-                graded.append(
-                    drafts.finding(task, command.right_answer, how="graded", share=self._share)
+                    like, right, source="later task", share=self._share
                 )
         elif (position := task.position(command.position or b"")) is not None:
             graded += grading.by_position(task, position, right=command.right, share=self._share)
+            if command.right:
+                right = position.answer
+            else:
+                wrong, right = position.answer, self._known_right(task, position.answer)
+        graded += self._findings.corrected(task, alike, right=right, wrong=wrong)
         stood = self.deliberations.standing(task, now_ms=now_ms)  # before we knew
         effects = self._finish(graded, now_ms)
         self._learn(task, stood, now_ms)
         return [*effects, Acknowledge(command.token, task.id)]
+
+    def _known_right(self, task: Task, wrong: str) -> str | None:
+        """The answer to a task that grades found right before, other than the one just refused."""
+        right = {one.position for one in self._rulings(task) if one.right}
+        return grading.right_besides(task, wrong, right)
 
     def _learn(self, task: Task, stood: tuple[Ballot, Verdict | None], now_ms: int) -> None:
         """Note how sure we were of a task that our own user has graded."""
@@ -197,10 +207,17 @@ class Thinking:
             for one in self._ledger.evidence.of_task(task.id)
             if one.observer == self._ledger.key and one.source != "checker"
         }
-        if right and verdict is not None:
-            judgement = self._ledger.beliefs.judgement(ballot.kind, now_ms=now_ms)
-            learnt = lesson(ballot, verdict, right, judgement)
+        right = grading.carried(ballot, task, right)
+        known = any(right.values()) or all(one.id in right for one in ballot.positions)
+        if right and known and verdict is not None:
+            learnt = lesson(ballot, verdict, right)
             self._lessons.add(ballot.kind, task.id, learnt, now_ms=now_ms)
+
+    def _calibrate(self, kind: str, lessons: Sequence[Lesson], now_ms: int) -> None:
+        """Fit how sure to be of one kind of task to the lessons, scored as we would now."""
+        judgement = self._ledger.beliefs.judgement(kind, now_ms=now_ms)
+        met = [one.outcome(judgement, self._mechanisms) for one in lessons]
+        self._ledger.beliefs.calibrate(kind, met, now_ms=now_ms)
 
     # What happens.
 
@@ -226,6 +243,8 @@ class Thinking:
                 items += self._leases.on_lease(task, now_ms=now_ms)
             case "outcome" if own:
                 items += self._remembered(task)
+            case "grade" if not own and self._believed(record.header.operator):
+                items += corrections(self._desk, task)
         if record.kind in (POSITION, COMMITMENT, ABSTENTION):
             spoke = author if record.kind == POSITION else b""
             items += self.deliberations.on_news(task, author=spoke, now_ms=now_ms)
@@ -293,6 +312,17 @@ class Thinking:
             assert position is not None, "a draft of a position is one"
             task.add(position)
             items += self.deliberations.on_news(task, author=key, now_ms=now_ms)
+        elif draft.kind == VERDICT:
+            verdict = read_verdict(
+                draft.content,
+                verdict_id=made,
+                author=key,
+                operator=key,
+                refs=draft.refs,
+                at_ms=now_ms,
+            )
+            assert verdict is not None, "a draft of a verdict is one"
+            task.verdicts.append(verdict)
         elif draft.kind == OUTCOME:
             task.outcome = read_outcome(draft.content, outcome_id=made, author=key, at_ms=now_ms)
         notice = {"id": task.id.hex(), "status": draft.kind, "record": made.hex()}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, count, islice
 from typing import Any, Final
@@ -38,12 +39,15 @@ from synapse.core.errors import (
 )
 from synapse.core.messages import Message, Poll
 from synapse.core.node import Node
+from synapse.driver.embedder import Embedder
 from synapse.driver.indexer import Indexer
 from synapse.driver.model_calls import ModelCalls
 from synapse.driver.news import News
-from synapse.driver.queues import Mailboxes, MessageQueue
-from synapse.driver.recall import Recaller
+from synapse.driver.queues import MAILBOXES_BYTES_MAX, Mailboxes, MessageQueue
+from synapse.driver.recall import Recaller, asked_about
+from synapse.driver.turn import Turn
 from synapse.ports import AttemptLog, Index, Provider, RecordLog, Transport
+from synapse.retrieval.corroboration import Corroboration
 from synapse.storage.attempt_log import MemoryAttemptLog
 from synapse.storage.views import Views
 
@@ -79,17 +83,29 @@ class Driver:
         providers: Mapping[str, Provider],
         clock: Callable[[], int],
         attempts: AttemptLog | None = None,
+        said: Corroboration | None = None,
         half_life_days: float | None = None,
+        mailboxes_bytes_max: int = MAILBOXES_BYTES_MAX,
+        embedder: Embedder | None = None,
     ) -> None:
         """`providers` maps each target's name to what can ask it; `clock` gives milliseconds;
-        `attempts` keeps what became of each call, by default in memory."""
+        `attempts` keeps what became of each call and `said` who said the same, by default in
+        memory."""
         self.node = node
         self.log = log
         self.index = index
         self.news = News()
         self.clock = clock
-        self.indexer = Indexer(log, index, self.news)
-        self.recaller = Recaller(index, log, node.ledger, clock, half_life_days=half_life_days)
+        self.indexer = Indexer(log, index, self.news, said=said, embedder=embedder)
+        self.recaller = Recaller(
+            index,
+            log,
+            node.ledger,
+            clock,
+            said=self.indexer.said,
+            half_life_days=half_life_days,
+            embedder=embedder,
+        )
         self._transport = transport
         self.attempts = attempts if attempts is not None else MemoryAttemptLog()
         self._models = ModelCalls(
@@ -103,9 +119,11 @@ class Driver:
         self._commands: dict[int, asyncio.Future[bytes | None]] = {}
         self._tokens = count(1)
         self._outboxes: dict[bytes, MessageQueue] = {}
-        self._mailboxes = Mailboxes()
+        self._mailboxes = Mailboxes(bytes_max=mailboxes_bytes_max)
         self._polls: dict[bytes, list[asyncio.Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        # Its own thread: a hundred peers whose messages are decoded do not delay a commit.
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="commit")
         self._stalled: StorageError | None = None
         self._restored = False
         self._stopped = False
@@ -116,6 +134,16 @@ class Driver:
     def stalled(self) -> StorageError | None:
         """Why nothing can be written now; None when all is well."""
         return self._stalled
+
+    @property
+    def queues(self) -> Mapping[str, int]:
+        """How much waits, and where: events, commands, and messages to peers."""
+        return {
+            "inbox": self._inbox.qsize(),
+            "commands": len(self._commands),
+            "outboxes": sum(map(len, self._outboxes.values())),
+            "mailboxes": len(self._mailboxes),
+        }
 
     async def submit(self, make: Callable[[int], events.Command]) -> bytes | None:
         """Run a command; the id of what it made, once that is durable.
@@ -177,6 +205,8 @@ class Driver:
                 self.node.handle(events.Restored(chunk), now_ms=self.clock())
         self._restored = True
         self._spawn(views.keep())
+        if (embedder := self.recaller.embedder) is not None:
+            self._spawn(embedder.run())
         await self._handle([_Work((events.Started(),))])
 
     def stop_waiting(self) -> None:
@@ -201,8 +231,10 @@ class Driver:
                     indexer.result()  # an index that fails stops the node: it would lie
         finally:
             self._stopped = True
+            self.recaller.searches.close()
             self._fail_waiting(batch, _stopping())
             indexer.cancel()
+            self._disk.shutdown(wait=False)
             for task in self._tasks:
                 task.cancel()
             for timer in self._timers.values():
@@ -214,11 +246,16 @@ class Driver:
         await self.indexer.follow()
 
     async def _handle(self, batch: Sequence[_Work]) -> None:
-        now_ms = self.clock()
+        happened = [event for work in batch for event in work.events]
+        await self.recaller.make_ready(
+            asked_about(self.node, happened), known=bool(self.node.thinking.routing.families())
+        )
+        now_ms, turn = self.clock(), Turn()
         effects: list[tuple[_Work, Effect]] = []
         staged = False
         for work in batch:
             for event in work.events:
+                await turn.shared()
                 for effect in self.node.handle(event, now_ms=now_ms):
                     if isinstance(effect, Persist):
                         self.log.stage(effect.records, private=effect.private, erased=effect.erased)
@@ -227,6 +264,7 @@ class Driver:
         if staged:
             await self._commit(batch)
         for work, effect in effects:
+            await turn.shared()
             self._perform(work, effect)
         for work in batch:
             if work.done is not None and not work.done.done():
@@ -237,7 +275,7 @@ class Driver:
         stops, whoever waits is told, and nothing staged is lost."""
         while True:
             try:
-                await asyncio.to_thread(self.log.commit)
+                await asyncio.get_running_loop().run_in_executor(self._disk, self.log.commit)
             except StorageError as error:
                 if self._stalled is None:
                     _log.error("storage_stalled", problem=str(error))
@@ -376,6 +414,7 @@ class Driver:
         task = asyncio.create_task(_logged(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # it never began if it was cancelled first
 
 
 # Restoring reads the bodies of what the views are folded from; those of memories stay on the disk.

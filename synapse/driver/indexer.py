@@ -12,21 +12,43 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
+import structlog
+
+from synapse.core.errors import StorageError
 from synapse.core.memory.record import RETRACTION
+from synapse.driver.embedder import Embedder
 from synapse.driver.news import News
 from synapse.ports import Index, RecordLog
+from synapse.retrieval.corroboration import Corroboration
 
 CHUNK: Final = 2_000  # memories a step; a step takes less than a tenth of a second
 UPKEEP_S: Final = 0.25  # between steps of upkeep, each a tenth of a second or two
 UPKEEP_EVERY: Final = 8_192  # memories: about what the index keeps in memory before it writes
+COMPARED: Final = 500  # memories a step; 20 us of computing for each, and as much for reading it
+BREATH_S: Final = 0.01  # between steps when many wait: half the time is left to everything else
+COMPARE_AGAIN_S: Final = 5.0  # after the disk failed
+SAVE_EVERY: Final = 1 << 16  # memories; comparing them again after a crash takes some seconds
+
+_log = structlog.get_logger(__name__)
 
 
 class Indexer:
     """Feeds one index from one log."""
 
-    def __init__(self, log: RecordLog, index: Index, news: News) -> None:
+    def __init__(
+        self,
+        log: RecordLog,
+        index: Index,
+        news: News,
+        *,
+        said: Corroboration | None = None,
+        embedder: Embedder | None = None,
+    ) -> None:
+        """`said` keeps who said the same; by default in memory. `embedder` is told what it is."""
         self.filled = False  # whether all of the log was searchable once
         self.indexed = 0  # memories given to the index since the start
+        self.said = said if said is not None else Corroboration()
+        self._embedder = embedder
         self._log = log
         self._index = index
         self._news = news
@@ -36,13 +58,20 @@ class Indexer:
         self._idle = asyncio.Event()  # nothing durable waits to be indexed
         self._idle.set()
         self._since_upkeep = 0
+        self._uncompared = asyncio.Event()
+        self._unsaid: list[bytes] = []
+        self._since_saved = 0
 
     def want(self, *, erased: Sequence[bytes]) -> None:
         """More became durable; these ids must no longer be found."""
         self._durable = self._log.last_position
         self._erased += erased
+        self._unsaid += erased
         self._idle.clear()
         self._wanted.set()
+        self._uncompared.set()
+        if self._embedder is not None:
+            self._embedder.want(erased=erased)
 
     async def fill(self) -> None:
         """Index what came since the last checkpoint."""
@@ -53,10 +82,12 @@ class Indexer:
         self.filled = True
 
     async def follow(self) -> None:
-        """Index what is wanted, and look after the segments meanwhile, until cancelled."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._follow())
-            both.create_task(self._look_after())
+        """Index what is wanted, look after the segments meanwhile, and find out who said the
+        same, until cancelled."""
+        async with asyncio.TaskGroup() as everything:
+            everything.create_task(self._follow())
+            everything.create_task(self._look_after())
+            everything.create_task(self._compare())
 
     async def settled(self, *, within_s: float) -> None:
         """Wait until all that is durable now is searchable, but no longer than this."""
@@ -103,7 +134,8 @@ class Indexer:
             self._news.publish("indexed", {"memories": self.indexed})
         if self._since_upkeep >= UPKEEP_EVERY:
             self._since_upkeep = 0
-            await asyncio.to_thread(self._index.maintain)
+            # Two: one writes what left memory, and every eighth time there is something to merge.
+            await asyncio.to_thread(self._index.maintain, steps=2)
 
     async def _remove(self) -> None:
         if self._erased:
@@ -113,12 +145,53 @@ class Indexer:
     def _remove_retracted(self) -> None:
         """What was taken back after the last checkpoint is still in the index."""
         for after, _ in self._index.missing(self._durable) if len(self._index) else ():
-            named = [
-                ref
-                for record in self._log.scan(bodies_of=(), after=after)
-                if record.kind == RETRACTION
-                for ref in record.header.refs
-            ]
-            gone = [one.id for one in self._log.read(named) if one.body is None]
+            gone = self._retracted(after)
             if gone:
                 self._index.remove(gone)
+
+    def _retracted(self, after: int) -> list[bytes]:
+        """What was taken back after this position."""
+        named = [
+            ref
+            for record in self._log.scan(bodies_of=(), after=after)
+            if record.kind == RETRACTION
+            for ref in record.header.refs
+        ]
+        return [one.id for one in self._log.read(named) if one.body is None]
+
+    # Who said the same. It may come later than being found, and costs more: it goes behind.
+
+    async def _compare(self) -> None:
+        """Compare what is durable with what was said before. A disk that fails is tried again:
+        nothing that must be kept depends on it."""
+        if len(self.said):
+            self._unsaid += await asyncio.to_thread(self._retracted, self.said.position)
+        while True:
+            try:
+                while self.said.position < self._durable or self._unsaid:
+                    await self._compare_some()
+            except StorageError as error:
+                _log.warning("not_compared", problem=str(error))
+                await asyncio.sleep(COMPARE_AGAIN_S)
+                continue
+            await self._uncompared.wait()
+            self._uncompared.clear()
+
+    async def _compare_some(self) -> None:
+        """One step: at most so many memories, and what was taken back meanwhile."""
+        after, upto = self.said.position, self._durable
+        memories, reached = await asyncio.to_thread(
+            self._log.memories_after, after, limit=COMPARED, up_to=upto
+        )
+        behind = len(memories) == COMPARED
+        await asyncio.to_thread(self.said.add, memories, reached=reached if behind else upto)
+        if self._unsaid:
+            unsaid = tuple(self._unsaid)
+            await asyncio.to_thread(self.said.remove, unsaid)
+            del self._unsaid[: len(unsaid)]
+        self._since_saved += len(memories)
+        if self._since_saved >= SAVE_EVERY:
+            self._since_saved = 0
+            await asyncio.to_thread(self.said.save)
+        if behind:
+            await asyncio.sleep(BREATH_S)

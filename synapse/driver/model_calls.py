@@ -15,6 +15,7 @@ import structlog
 from synapse.core import events
 from synapse.core.effects import CallModel
 from synapse.core.errors import ProviderError, StorageError
+from synapse.driver.tracing import Tracing
 from synapse.ports import Attempt, AttemptLog, ModelReply, Provider
 
 _log = structlog.get_logger(__name__)
@@ -39,11 +40,14 @@ class ModelCalls:
         self._providers = providers
         self._clock = clock
         self._tell = tell
+        self._tracing = Tracing()
 
     async def make(self, call: CallModel) -> None:
         """Make one call, tell the node what came of it, and write it down."""
         began_ms = self._clock()
-        outcome = await self._outcome(call)
+        with self._tracing.chat(call) as span:
+            outcome = await self._outcome(call)
+            span.ended(outcome)
         took_ms = self._clock() - began_ms
         if isinstance(outcome, ModelReply):
             await self._tell(_replied(call, outcome, took_ms))

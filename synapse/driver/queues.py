@@ -48,14 +48,19 @@ class MessageQueue:
 class Mailboxes:
     """Queues for the peers that cannot be dialled, the most patient dropped first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bytes_max: int = MAILBOXES_BYTES_MAX) -> None:
+        """`bytes_max` is for all of them together."""
+        self._bytes_max = bytes_max
         self._queues: OrderedDict[bytes, MessageQueue] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._queues.values()))
 
     def put(self, peer: bytes, message: Message) -> None:
         """Keep a message until the peer asks."""
         self._queues.setdefault(peer, MessageQueue()).put(message)
         self._queues.move_to_end(peer)
-        while sum(queue.bytes for queue in self._queues.values()) > MAILBOXES_BYTES_MAX:
+        while sum(queue.bytes for queue in self._queues.values()) > self._bytes_max:
             self._queues.popitem(last=False)
 
     def waiting(self, peer: bytes) -> bool:

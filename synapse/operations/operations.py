@@ -10,6 +10,7 @@ from __future__ import annotations
 from synapse.core.events import AddPeer
 from synapse.core.trust import weights
 from synapse.operations import quantum, spore, swarm
+from synapse.operations.metrics import Metric, Timings, every_metric
 from synapse.operations.remembering import MemoryVerbs
 from synapse.operations.tasks import TaskVerbs
 from synapse.replies import (
@@ -89,6 +90,11 @@ class Operations(MemoryVerbs, TaskVerbs):
     def count_refused(self, reason: str) -> None:
         """Note a request that an edge refused before it came here."""
         self._node.ledger.refused[reason] += 1
+
+    async def metrics(self) -> list[Metric | Timings]:
+        """Everything this spore counts."""
+        await self.watch.catch_up()
+        return every_metric(self.driver, self.watch, self.latency)
 
     def cortex(self) -> CortexStatus:
         """The local model that runs inside this spore."""

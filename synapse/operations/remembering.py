@@ -17,8 +17,9 @@ from synapse.core.memory.record import MEMORY
 from synapse.core.memory.record_set import dot_text
 from synapse.core.text import clean
 from synapse.operations import rendering, spore
+from synapse.operations.latency import timed
+from synapse.operations.recalling import Sought, question
 from synapse.operations.verbs import PAGE_MAX, Verbs, id_of
-from synapse.ports import Filter
 from synapse.replies import (
     CollectiveKnowledge,
     Forgotten,
@@ -30,13 +31,13 @@ from synapse.replies import (
     Scope,
 )
 
-QUERY_BYTES_MAX: Final = 8_192  # a long paragraph; more words than that do not sharpen a search
-RESULTS_MAX: Final = 100
+ANYTHING: Final = Sought()
 
 
 class MemoryVerbs(Verbs):
     """What a user can do with memories."""
 
+    @timed
     async def remember(
         self,
         text: str,
@@ -93,34 +94,27 @@ class MemoryVerbs(Verbs):
             raise NotFound(f"this spore holds no record {memory_id}")
         return rendering.private_view(memory)
 
-    def recall(
-        self,
-        query: str,
-        *,
-        limit: int = 10,
-        kind: str | None = None,
-        author: str | None = None,
-        tag: str | None = None,
-        scope: Scope | None = None,
-    ) -> Recall:
-        """Search memories, best first. Raises TextError."""
-        text = clean(query, bytes_max=QUERY_BYTES_MAX, name="the query")
-        wanted = Filter(kind=kind, author=author, tag=tag, shared=_wanted(scope))
+    @timed
+    async def recall(self, query: str, sought: Sought = ANYTHING) -> Recall:
+        """Search memories, best first.
+
+        Raises TextError, Refused (`filter`, `moment`), Busy, StorageError.
+        """
+        asked = question(query, sought)
+        answer = await self.driver.recaller.recall(asked)
         now_ms = self.driver.clock()
-        size = max(1, min(limit, RESULTS_MAX))
-        hits = self.driver.recaller.search(text, limit=size, wanted=wanted)
-        results = []
-        for hit in hits:
-            memory = self.driver.log.memory(hit.id)
-            if memory is not None:  # it may have been taken back a moment ago
-                results.append(
-                    rendering.recall_result(memory, hit.score, now_ms=now_ms, name_of=self.name_of)
-                )
         return Recall(
-            query=text,
-            results=results,
+            query=asked.text,
+            results=[
+                rendering.recall_result(found, now_ms=now_ms, name_of=self.name_of)
+                for found in answer.found
+            ],
             searched=len(self.driver.index),
             complete=self.driver.indexer.filled,
+            exact=answer.exact,
+            tokens=answer.tokens,
+            crowded_out=answer.crowded_out,
+            reranked=answer.reranked,
         )
 
     def memory_overview(self, *, limit: int = 20, cursor: str | None = None) -> MemoryOverview:
@@ -141,10 +135,12 @@ class MemoryVerbs(Verbs):
             cursor=str(page[-1][0]) if len(page) == size else None,
         )
 
-    def collective_knowledge(self, query: str = "", *, limit: int = 10) -> CollectiveKnowledge:
+    async def collective_knowledge(
+        self, query: str = "", *, limit: int = 10
+    ) -> CollectiveKnowledge:
         """Shared memories only: what matches, or without a query the newest."""
         if query.strip():
-            results = self.recall(query, limit=limit, scope="shared").results
+            results = (await self.recall(query, Sought(limit=limit, scope="shared"))).results
         else:
             recent = self.memory_overview(limit=limit).recent
             results = [RecallResult(**memory.model_dump(), score=0.0) for memory in recent]
@@ -153,10 +149,6 @@ class MemoryVerbs(Verbs):
             total_collective=spore.memory_counts(self.driver)[0],
             wall_stats=self._gate.counts(),
         )
-
-
-def _wanted(scope: Scope | None) -> bool | None:
-    return None if scope is None else scope == "shared"
 
 
 def _private_label(text: str) -> str:

@@ -14,10 +14,13 @@ from synapse.core.reasoning.model_routing import EXTRACTIVE, TargetState
 from synapse.core.reasoning.session import Waiting
 from synapse.core.reasoning.task import CheckVerdict, Position, Task
 from synapse.core.trust.evidence import Grade
+from synapse.driver.gathering import Found
+from synapse.ports import Why
 from synapse.replies import (
     AbstentionView,
     Citation,
     ClaimView,
+    Corroboration,
     CreditView,
     DeltaView,
     DissentView,
@@ -33,8 +36,10 @@ from synapse.replies import (
     TaskStatus,
     TaskSummary,
     TaskView,
+    TermView,
     TrustGrade,
     VerdictView,
+    WhyView,
 )
 
 GRADES_SHOWN: Final = 100  # of one task; more say the same
@@ -58,10 +63,36 @@ def memory_view(memory: Memory, *, now_ms: int, name_of: NameOf) -> MemoryView:
     )
 
 
-def recall_result(memory: Memory, score: float, *, now_ms: int, name_of: NameOf) -> RecallResult:
-    """A memory that was found, and how well it matched."""
+def recall_result(found: Found, *, now_ms: int, name_of: NameOf) -> RecallResult:
+    """A memory that was found, how well it matched, and why."""
+    memory = found.memory
     view = memory_view(memory, now_ms=now_ms, name_of=name_of)
-    return RecallResult(**view.model_dump(), score=score)
+    return RecallResult(
+        **view.model_dump(),
+        score=found.score,
+        operator=memory.operator,
+        family=memory.family,
+        task=memory.task,
+        corroborated_by=found.corroborated_by,
+        corroborations=[
+            Corroboration(id=one.id.hex(), operator=one.operator) for one in found.corroborations
+        ],
+        duplicates=[one.hex() for one in found.duplicates],
+        why=_why(found.why) if found.why is not None else None,
+    )
+
+
+def _why(why: Why) -> WhyView:
+    return WhyView(
+        terms=[
+            TermView(term=one.term, asked=one.asked, holders=one.holders, points=one.points)
+            for one in why.terms
+        ],
+        relevance=why.relevance,
+        decay=why.decay,
+        trust=why.trust,
+        cosine=why.cosine,
+    )
 
 
 def record_view(

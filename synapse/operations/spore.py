@@ -80,7 +80,6 @@ def providers(driver: Driver, notes: Mapping[str, str]) -> Providers:
         else "no model is configured: exact tools compute what they understand, and memory is "
         "quoted. Set LLM_ENDPOINT, or a provider's key, to reason with models"
     )
-    hidden = {task.id.hex() for task in driver.node.ledger.tasks if task.wish.private}
     recent = driver.attempts.recent(ATTEMPTS_SHOWN) if driver.attempts is not None else []
     return Providers(
         targets=[
@@ -94,7 +93,7 @@ def providers(driver: Driver, notes: Mapping[str, str]) -> Providers:
                 outcome=one.outcome,
                 took_ms=one.took_ms,
                 purpose=one.purpose,
-                task="" if one.task in hidden else one.task,
+                task=one.task,
                 cycle=one.cycle,
                 model=one.model,
                 family=one.family,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from heapq import nsmallest
+from heapq import nlargest, nsmallest
 from typing import Final
 
 from synapse.core.errors import NotFound
@@ -27,6 +27,8 @@ from synapse.replies import (
 )
 
 GRADES_SHOWN: Final = 200  # of one subject; a page that people read
+SUBJECTS_SHOWN: Final = 500  # families, and operators; any peer may name any number of either
+KINDS_SHOWN: Final = 32  # of one subject; there are fewer, but a peer may write what it likes
 
 SWARM_DNA: Final = {
     "protocol_version": f"{PROTOCOL}.0.0",
@@ -90,9 +92,16 @@ def trust(driver: Driver) -> dict[str, TrustView]:
     families = set(evidence.families()) | set(driver.node.thinking.routing.families())
     for peer in driver.node.peers:
         families.update(peer.said.families)
-    operators = {one for one, _ in evidence.graded() if one.startswith(OPERATOR)}
-    views = {family: _trust_view(driver, FAMILY + family) for family in sorted(families)}
-    return views | {one: _trust_view(driver, one) for one in sorted(operators)}
+    operators = {one for one in evidence.subjects() if one.startswith(OPERATOR)}
+    shown = _shown(driver, [FAMILY + one for one in families])
+    views = {one.removeprefix(FAMILY): _trust_view(driver, one) for one in shown}
+    return views | {one: _trust_view(driver, one) for one in _shown(driver, operators)}
+
+
+def _shown(driver: Driver, subjects: Iterable[str]) -> list[str]:
+    """These subjects, sorted; of too many those that we graded ourselves come first."""
+    judged = driver.node.ledger.beliefs.judged
+    return sorted(nsmallest(SUBJECTS_SHOWN, subjects, key=lambda one: (not judged(one), one)))
 
 
 def trust_detail(driver: Driver, subject: str, kind: str | None) -> TrustDetail:
@@ -101,42 +110,33 @@ def trust_detail(driver: Driver, subject: str, kind: str | None) -> TrustDetail:
     Raises NotFound when nobody graded it.
     """
     about = subject if subject.startswith((FAMILY, OPERATOR)) else FAMILY + subject
-    name = about.partition(":")[2]
-    key = "family" if about.startswith(FAMILY) else "operator"
-    found = [
-        one
-        for one in driver.node.ledger.evidence.grades()
-        if name == (one.family if key == "family" else one.operator.hex())
-        and kind in (None, one.task_kind)
-    ]
-    if not found:
+    evidence = driver.node.ledger.evidence
+    kinds = [one for one in evidence.kinds(about) if kind in (None, one)][:KINDS_SHOWN]
+    if not kinds:
         raise NotFound(f"no grade is about {subject}")
+    found = [grade for one in kinds for grade in evidence.about(about, one, GRADES_SHOWN)]
     return TrustDetail(
         subject=about,
-        kinds=[one for one in _kinds(driver, about) if kind in (None, one.kind)],
+        kinds=[_on_kind(driver, about, one) for one in kinds],
         grades=_newest(driver, found, GRADES_SHOWN),
     )
 
 
 def newest_grades(driver: Driver, limit: int) -> list[TrustGrade]:
     """The last grades by anybody, newest first."""
-    return _newest(driver, driver.node.ledger.evidence.grades(), limit)
+    return _newest(driver, driver.node.ledger.evidence.newest(limit), limit)
 
 
 def _newest(driver: Driver, grades: Iterable[Grade], limit: int) -> list[TrustGrade]:
-    newest = nsmallest(limit, grades, key=lambda one: (-one.at_ms, one.id))
+    newest = nlargest(limit, grades, key=lambda one: (one.at_ms, one.id))
     return [rendering.trust_grade(one, driver.node.key) for one in newest]
 
 
 def _trust_view(driver: Driver, subject: str) -> TrustView:
-    kinds = _kinds(driver, subject)
-    cells = [
-        count
-        for graded, kind in driver.node.ledger.evidence.graded()
-        if graded == subject
-        for count in driver.node.ledger.evidence.cells(subject, kind).values()
-    ]
-    right, wrong = sum(one.right for one in cells), sum(one.wrong for one in cells)
+    ledger = driver.node.ledger
+    graded = ledger.evidence.kinds(subject)[:KINDS_SHOWN]
+    kinds = [_on_kind(driver, subject, kind) for kind in graded]
+    right, wrong = ledger.beliefs.totals(subject)
     most = max(kinds, key=lambda one: (one.right + one.wrong, one.kind), default=None)
     prior = weights.probability(0, 0)
     low, high = (most.low, most.high) if most is not None else beta.interval(0, 0)
@@ -154,36 +154,25 @@ def _trust_view(driver: Driver, subject: str) -> TrustView:
     )
 
 
-def _kinds(driver: Driver, subject: str) -> list[TrustOnKind]:
-    ledger, now_ms = driver.node.ledger, driver.clock()
-    graded = sorted(kind for one, kind in ledger.evidence.graded() if one == subject)
-    rows = []
-    for kind in graded:
-        told = ledger.beliefs.explain(subject, kind, now_ms=now_ms)
-        low, high = beta.interval(
-            told.right + told.right_elsewhere, told.wrong + told.wrong_elsewhere
-        )
-        rows.append(
-            TrustOnKind(
-                kind=kind,
-                probability=told.probability,
-                low=low,
-                high=high,
-                weight=told.weight,
-                right=told.right,
-                wrong=told.wrong,
-                right_elsewhere=told.right_elsewhere,
-                wrong_elsewhere=told.wrong_elsewhere,
-                portions=[
-                    PortionView(
-                        origin=one.origin, right=one.right, wrong=one.wrong, factor=one.factor
-                    )
-                    for one in told.portions
-                ],
-                grades=[grade.hex() for grade in told.grades],
-            )
-        )
-    return rows
+def _on_kind(driver: Driver, subject: str, kind: str) -> TrustOnKind:
+    told = driver.node.ledger.beliefs.explain(subject, kind, now_ms=driver.clock())
+    low, high = beta.interval(told.right + told.right_elsewhere, told.wrong + told.wrong_elsewhere)
+    return TrustOnKind(
+        kind=kind,
+        probability=told.probability,
+        low=low,
+        high=high,
+        weight=told.weight,
+        right=told.right,
+        wrong=told.wrong,
+        right_elsewhere=told.right_elsewhere,
+        wrong_elsewhere=told.wrong_elsewhere,
+        portions=[
+            PortionView(origin=one.origin, right=one.right, wrong=one.wrong, factor=one.factor)
+            for one in told.portions
+        ],
+        grades=[grade.hex() for grade in told.grades],
+    )
 
 
 def _dna_hash() -> str:

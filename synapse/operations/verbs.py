@@ -9,7 +9,10 @@ from synapse.core.errors import NotFound
 from synapse.core.wall.release import Wall
 from synapse.driver.driver import Driver
 from synapse.operations.gate import Gate
+from synapse.operations.latency import Histogram
+from synapse.operations.watch import Watch
 from synapse.replies import CortexStatus
+from synapse.transport.traffic import Traffic
 
 PAGE_MAX: Final = 200
 
@@ -24,8 +27,10 @@ class Verbs:
         wall: Wall,
         model_notes: Mapping[str, str] | None = None,
         cortex: Callable[[], CortexStatus] = lambda: CortexStatus(),
+        traffic: Traffic | None = None,
     ) -> None:
-        """`model_notes` says by target what the start found; `cortex` how the local model is."""
+        """`model_notes` says by target what the start found; `cortex` how the local model is;
+        `traffic` is counted by whoever speaks to peers."""
         self.driver = driver
         self._model_notes = model_notes if model_notes is not None else {}
         self._cortex = cortex
@@ -33,6 +38,8 @@ class Verbs:
         self._node = driver.node
         self._gate = Gate(wall, owner=driver.node.key.hex(), clock=driver.clock)
         self._started_ms = driver.clock()
+        self.watch = Watch(driver, traffic)
+        self.latency: dict[str, Histogram] = {}  # by verb, of those that are timed
 
     def name_of(self, key: str) -> str:
         """What the spore with this key calls itself; empty when it has not said."""

@@ -90,6 +90,7 @@ class Row:
     day_ends: Literal["utc", "pacific"] = "utc"
     windows_ms: Mapping[str, int] = field(default_factory=dict)
     lists_all: bool = False  # what its /models does not list cannot be asked
+    quota_path: str = ""  # where it says what is left of the account's free requests
 
     def quota(self, model: str | None) -> Quota:
         """What the free plan allows for a model, None being the one that is listed first."""
@@ -109,7 +110,7 @@ SERVICES: Final = (  # hosted; in this order when the operator names none
     Row("openrouter", "https://openrouter.ai/api/v1", ("OPENROUTER_API_KEY", "OPENROUTER_KEY"),
         "nvidia/nemotron-3-nano-30b-a3b:free", None,
         date(2026, 7, 18), "free models: 20 a minute and 50 a UTC day for the whole account",
-        quotas=(("*:free", Quota(20, 50, shared=True)),), lists_all=True),
+        quotas=(("*:free", Quota(20, 50, shared=True)),), lists_all=True, quota_path="key"),
     Row("gemini", "https://generativelanguage.googleapis.com/v1beta/openai",
         ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_AI_KEY"), "gemini-3.1-flash-lite", None,
         date(2026, 7, 18), "free: 15 a minute, 500 a Pacific day, per project", trains=True,

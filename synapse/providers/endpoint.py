@@ -19,6 +19,7 @@ class Endpoint:
     `refuses` names fields known not to be taken; those that are not known are learned. `stream`:
     ask for the reply piece by piece. `windows_ms`: what its nameless rate limits count over, by
     "requests" and "tokens". `lists_all`: a model that its `/models` does not list is gone.
+    `quota_path`: where it says what is left of the account's day of free requests; empty: nowhere.
     """
 
     base_url: str
@@ -29,6 +30,7 @@ class Endpoint:
     stream: bool = False
     windows_ms: Mapping[str, int] = field(default_factory=dict)
     lists_all: bool = False
+    quota_path: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what would only fail later, in an error that might quote the key."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from synapse.core.events import Limit
 from synapse.core.reasoning.cooling import DAY_MS, HOUR_MS, MINUTE_MS
@@ -58,6 +58,20 @@ def limits_in(
         for (unit, window_ms), parts in sorted(told.items())[:LIMITS_MAX]
         if "limit" in parts or "remaining" in parts
     )
+
+
+def free_day_in(document: Mapping[str, Any]) -> tuple[Limit, ...]:
+    """What OpenRouter says of an account's day of free requests, for all its free models together
+    (`GET /key`: `data.free_model_daily_requests` has `limit`, `used` and `remaining` of the UTC
+    day). Nothing else of that document is read; nothing is told when it is not as expected."""
+    data = document.get("data")
+    told = data.get("free_model_daily_requests") if isinstance(data, dict) else None
+    if not isinstance(told, dict):
+        return ()
+    limit, remaining = told.get("limit"), told.get("remaining")
+    if type(limit) is not int or type(remaining) is not int or limit <= 0:
+        return ()
+    return (Limit("requests", DAY_MS, limit, max(0, remaining)),)
 
 
 def _count(text: str) -> int | None:

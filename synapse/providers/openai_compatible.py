@@ -19,10 +19,11 @@ import httpx
 
 from synapse.core.effects import ModelRequest
 from synapse.core.errors import ProviderError
+from synapse.core.events import Limit
 from synapse.ports import ModelReply
 from synapse.providers.endpoint import Endpoint
 from synapse.providers.failures import error_part, provider_error, redacted
-from synapse.providers.limits import limits_in
+from synapse.providers.limits import free_day_in, limits_in
 from synapse.providers.replies import reply_in
 from synapse.providers.streams import STALL_S, collected
 
@@ -89,12 +90,12 @@ class OpenAiCompatible:
         """
         endpoint = self._endpoints[target]
         try:
-            async with _within(timeout_ms, endpoint.secret):
+            async with within(timeout_ms, endpoint.secret):
                 if target in self._gone:
                     await self._look_up(target, endpoint)
                 model = endpoint.model or await self._first_listed(target, endpoint)
                 payload = self._payload(target, model, request)
-                document, headers = await self._fetch(endpoint, "POST", "chat/completions", payload)
+                document, headers = await self.fetch(endpoint, "POST", "chat/completions", payload)
             now_ms = self._now_ms()
             limits = limits_in(headers, endpoint.windows_ms, now_ms=now_ms)
             return reply_in(document, endpoint, asked=model, limits=limits, now_ms=now_ms)
@@ -108,11 +109,23 @@ class OpenAiCompatible:
         from then on calls fail so without being sent, until a later list has it again.
         """
         endpoint = self._endpoints[target]
-        async with _within(timeout_ms, endpoint.secret):
+        async with within(timeout_ms, endpoint.secret):
             if endpoint.model is not None:
                 return await self._look_up(target, endpoint)
             await self._first_listed(target, endpoint)
             return "listed"
+
+    async def free_day(self, target: str, *, timeout_ms: int) -> tuple[Limit, ...]:
+        """What its service says is left of the account's day; nothing where it does not say so.
+
+        Raises ProviderError. It costs no request of the quota it tells of.
+        """
+        endpoint = self._endpoints[target]
+        if not endpoint.quota_path:
+            return ()
+        async with within(timeout_ms, endpoint.secret):
+            document, _ = await self.fetch(endpoint, "GET", endpoint.quota_path)
+        return free_day_in(document)
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -149,7 +162,7 @@ class OpenAiCompatible:
 
     async def _models(self, endpoint: Endpoint) -> tuple[list[str], bool]:
         """The models that are listed, aliases among them, and whether that is all of them."""
-        document, _ = await self._fetch(endpoint, "GET", "models")
+        document, _ = await self.fetch(endpoint, "GET", "models")
         names = names_in(document)
         return names, bool(names) and not document.get("has_more") and len(names) < MODELS_MAX
 
@@ -181,7 +194,7 @@ class OpenAiCompatible:
         }
         return json.dumps(payload, default=dict).encode()  # a schema may be any kind of mapping
 
-    async def _fetch(
+    async def fetch(
         self, endpoint: Endpoint, method: str, path: str, payload: bytes | None = None
     ) -> tuple[dict[str, Any], Mapping[str, str]]:
         """The JSON object of one successful response, and its headers with lower-case names.
@@ -281,7 +294,7 @@ def _same_model(listed: str, asked: str) -> bool:
 
 
 @asynccontextmanager
-async def _within(timeout_ms: int, secret: str | None) -> AsyncIterator[None]:
+async def within(timeout_ms: int, secret: str | None) -> AsyncIterator[None]:
     """So long and no longer; every way in which a transport fails becomes a ProviderError."""
     try:
         async with asyncio.timeout(timeout_ms / 1_000):

@@ -12,6 +12,7 @@ from synapse.replies.base import (
 )
 from synapse.replies.memory import (
     CollectiveKnowledge,
+    Corroboration,
     Forgotten,
     MemoryOverview,
     MemoryView,
@@ -19,6 +20,8 @@ from synapse.replies.memory import (
     RecallResult,
     RecordView,
     Remembered,
+    TermView,
+    WhyView,
 )
 from synapse.replies.spore import (
     AttemptView,
@@ -80,6 +83,7 @@ __all__ = [
     "CognitionView",
     "CollectiveKnowledge",
     "Convergence",
+    "Corroboration",
     "CortexStatus",
     "CreditView",
     "DeltaView",
@@ -116,6 +120,7 @@ __all__ = [
     "TaskSubmitted",
     "TaskSummary",
     "TaskView",
+    "TermView",
     "TrustChange",
     "TrustDetail",
     "TrustGrade",
@@ -125,4 +130,5 @@ __all__ = [
     "VerdictView",
     "WallCounts",
     "WallStatus",
+    "WhyView",
 ]

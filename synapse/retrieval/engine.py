@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from synapse.retrieval import twin, twin_search
+from synapse.retrieval import twin, twin_heads, twin_search
 from synapse.retrieval.twin import Buffer, Counts, Factors, Hit
 
 try:
@@ -34,6 +34,16 @@ class Words(Protocol):
         """Packed postings, row after row."""
 
 
+Located = tuple[int, Any]  # the living holders of a term, and its places
+
+
+class Heads(Protocol):
+    """The greatest impacts of a term, copied."""
+
+    def __len__(self) -> int:
+        """In bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """One set of loops. A block and places mean something only to the engine that made them."""
@@ -47,11 +57,13 @@ class Engine:
     build: Callable[[tuple[Buffer, ...], int], tuple[bytes, ...]]
     unpack: Callable[[Any, Buffer], bytes]
     find: Callable[[tuple[Any, ...], bytes], list[int]]
-    locate: Callable[[tuple[Any, ...], Buffer], tuple[list[int], Any]]
+    locate: Callable[[tuple[Any, ...], Buffer], list[Located]]
+    heads: Callable[[tuple[Any, ...], Any, int], Heads]
     search: Callable[
         [
             tuple[Any, ...],  # blocks
-            Any,  # places
+            tuple[list[Located], ...],  # by part of the blocks, by term
+            tuple[list[Any], ...] | None,  # heads, the same; None without a budget
             Buffer,  # weights
             int,  # limit
             int,  # least rank
@@ -76,6 +88,7 @@ NUMPY: Final = Engine(
     twin.unpack,
     twin.find,
     twin.locate,
+    twin_heads.heads,
     twin_search.search,
 )
 COMPILED: Final = (
@@ -89,6 +102,7 @@ COMPILED: Final = (
         _kernel.unpack,
         _kernel.find,
         _kernel.locate,
+        _kernel.heads,
         _kernel.search,
     )
 )

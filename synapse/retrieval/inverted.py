@@ -54,7 +54,7 @@ class InvertedIndex:
     ) -> None:
         """Without a folder everything stays in memory. Raises StorageError.
 
-        `resident_max`: how many bytes of files may stay mapped when upkeep has nothing to do.
+        `resident_max`: how many bytes of files may stay mapped after a bout of upkeep.
         """
         self._head_rows = head_rows
         self._resident_max = resident_max
@@ -156,7 +156,7 @@ class InvertedIndex:
         )
         made = segment.made(self._engine, data, covers)
         with self._changing:
-            self._now = snapshot((*self._now.segments, made))
+            self._now = snapshot((*self._now.segments, made), self._now)
         self._shape_head()
 
     # Keeping segments few.
@@ -169,7 +169,7 @@ class InvertedIndex:
         """
         with self._upkeep:
             more = all(self._step() for _ in range(steps))
-        if not more and self._resident_max is not None and _mapped() > self._resident_max:
+        if self._resident_max is not None and _mapped() > self._resident_max:
             self.release()
         return more
 
@@ -307,7 +307,7 @@ class InvertedIndex:
 
     def _change(self, nth: int, each: Segment) -> None:
         before = self._now.segments
-        self._now = snapshot((*before[:nth], each, *before[nth + 1 :]))
+        self._now = snapshot((*before[:nth], each, *before[nth + 1 :]), self._now)
 
     def _merge(
         self, before: Sequence[Segment], *, sealed: bool = False, written: bool = False
@@ -332,7 +332,7 @@ class InvertedIndex:
             )
             if after is None:
                 self._bare = spans.joined((*self._bare, *covers))
-            self._now = snapshot(segments)
+            self._now = snapshot(segments, self._now)
 
     def _caught_up(
         self, after: Segment, before: Sequence[Segment], now: Sequence[Segment]

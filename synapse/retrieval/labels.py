@@ -51,9 +51,9 @@ def profile_of(memory: Memory, labels: Labels = _NO_LABELS) -> Profile:
     return Profile(
         memory.kind,
         memory.author,
-        labels.operator or memory.author,
-        labels.family,
-        labels.task,
+        labels.operator or memory.operator or memory.author,
+        labels.family or memory.family,
+        labels.task or memory.task,
         tuple(sorted(set(memory.tags))),
         memory.shared,
     )

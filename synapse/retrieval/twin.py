@@ -80,6 +80,13 @@ class Block:
         rows = words[at + 2 + runs : at + 2 + runs + count]
         return rows, impacts.astype(np.uint32)
 
+    def postings(self, place: Place) -> tuple[Integers, Integers]:
+        """The rows that hold a term, the greatest impact first, and the impact in each."""
+        if place.rank >= 0:
+            return self.list_at(place.at)
+        rare = self["rare_postings"][place.at : place.at + place.count]
+        return np.bitwise_and(rare, 0xFFFF), np.bitwise_and(rare >> 16, 255)
+
     def id_of(self, row: int) -> bytes:
         """The id of the memory in this row."""
         return self["ids"][row * ID_BYTES : (row + 1) * ID_BYTES].tobytes()
@@ -264,27 +271,31 @@ class Place:
     rank: int  # -1: in the rare sections
 
 
-Places = list[list[Place | None]]  # by block, by term
+Places = list[Place | None]  # by block
 
 
-def locate(blocks: tuple[Block, ...], keys: Buffer) -> tuple[list[int], Places]:
+def locate(blocks: tuple[Block, ...], keys: Buffer) -> list[tuple[int, Places]]:
     """The living holders of each key, and where its postings are."""
     wanted = np.frombuffer(keys, dtype="<u4")
-    places = [_places(block, wanted) for block in blocks]
-    holders = [0] * len(wanted)
-    for block, row in zip(blocks, places, strict=True):
-        for term, place in enumerate(row):
-            if place is not None:
-                holders[term] += place.count - block.gone.get(int(wanted[term]), 0)
-    return holders, places
+    by_block = [_places(block, wanted) for block in blocks]
+    found = []
+    for term, key in enumerate(wanted.tolist()):
+        places = [each[term] for each in by_block]
+        holders = sum(
+            place.count - block.gone.get(key, 0)
+            for block, place in zip(blocks, places, strict=True)
+            if place is not None
+        )
+        found.append((holders, places))
+    return found
 
 
-def _places(block: Block, wanted: Integers) -> list[Place | None]:
+def _places(block: Block, wanted: Integers) -> Places:
     frequent, rare = block["frequent_keys"], block["rare_keys"]
     ranks = np.searchsorted(frequent, wanted).tolist()
     lefts = np.searchsorted(rare, wanted).tolist()
     rights = np.searchsorted(rare, wanted, side="right").tolist()
-    places: list[Place | None] = []
+    places: Places = []
     for key, rank, left, right in zip(wanted.tolist(), ranks, lefts, rights, strict=True):
         if rank < len(frequent) and frequent[rank] == key:
             at = int(block["frequent_starts"][rank])

@@ -11,16 +11,15 @@ import numpy.typing as npt
 
 from synapse.retrieval.layout import Integers
 from synapse.retrieval.twin import ONE, Block, Buffer, Counts, Factors, Hit, Place, Places
+from synapse.retrieval.twin_heads import Heads, share_out, sums
 
 Long = npt.NDArray[np.uint64]
-_NOT_READ: Final = 256  # above every impact
-_SAMPLES: Final = 16  # blocks whose impacts are counted
 _EVER: Final = (1 << 32) - 1  # seconds
 
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    places: Places
+    places: list[Places]  # by block, by term
     weights: list[int]
     limit: int
     floor: int
@@ -44,7 +43,8 @@ Ranked = tuple[int, bytes, Hit]  # minus the rank and the id, by which the best 
 
 def search(
     blocks: tuple[Block, ...],
-    places: Places,
+    located: tuple[list[tuple[int, Places]], ...],
+    heads: tuple[list[Heads], ...] | None,
     weights: Buffer,
     limit: int,
     floor: int,
@@ -58,6 +58,9 @@ def search(
     kept: int,
 ) -> tuple[list[Hit], Counts]:
     """The best rows, best first, and what it took."""
+    places = [
+        list(each) for part in located for each in zip(*(its for _, its in part), strict=True)
+    ]
     query = _Query(
         places,
         np.frombuffer(weights, dtype="<u4").tolist(),
@@ -71,8 +74,8 @@ def search(
     )
     tasks = list(_tasks(blocks, factors))
     cost = sum(place.count for task in tasks for place in places[task.number] if place is not None)
-    if budget and cost > budget:
-        best, counts = _within_budget(query, tasks, budget, kept)
+    if heads is not None and cost > budget:
+        best, counts = _within_budget(query, tasks, heads, budget, kept)
     else:
         best, counts = _exactly(query, tasks)
     return [hit for _, _, hit in best], counts
@@ -97,10 +100,10 @@ def _exactly(query: _Query, tasks: list[_Task]) -> tuple[list[Ranked], Counts]:
         task, worst = tasks[nth], _worst(query, best)
         if not bounds[nth] or bounds[nth] < worst:
             break
-        sums, postings = _sums(query, task, [0] * len(query.weights))
+        totals, postings = _totals(query, task)
         needed = -(-worst // _greatest_factor(query, task))
-        rows = np.flatnonzero(sums >= max(1, needed))
-        best = _merge(query, best, task, rows, sums[rows])
+        rows = np.flatnonzero(totals >= max(1, needed))
+        best = _merge(query, best, task, rows, totals[rows])
         read, searched = read + postings, searched + 1
     return best, (read, 0, searched, False)
 
@@ -140,27 +143,15 @@ def _worst(query: _Query, best: list[Ranked]) -> int:
     return max(worst, query.floor)
 
 
-def _sums(query: _Query, task: _Task, least: list[int]) -> tuple[Integers, int]:
-    """By row, the sum of weights times impacts, as far as those reach `least`, term by term."""
-    block, read = task.block, 0
-    sums = np.zeros(block.rows, dtype=np.uint32)
-    for weight, place, down_to in zip(query.weights, query.places[task.number], least, strict=True):
-        if place is None or not weight or down_to == _NOT_READ:
-            continue
-        rows, impacts = _postings(block, place)
-        if down_to:
-            reached = impacts >= down_to
-            rows, impacts = rows[reached], impacts[reached]
-        sums[rows] += impacts * np.uint32(weight)  # a term's rows are all different
-        read += len(rows)
-    return sums, read
-
-
-def _postings(block: Block, place: Place) -> tuple[Integers, Integers]:
-    if place.rank >= 0:
-        return block.list_at(place.at)
-    rare = block["rare_postings"][place.at : place.at + place.count]
-    return np.bitwise_and(rare, 0xFFFF), np.bitwise_and(rare >> 16, 255)
+def _totals(query: _Query, task: _Task) -> tuple[Integers, int]:
+    """By row, the sum of weights times impacts; and how many postings that took."""
+    totals, read = np.zeros(task.block.rows, dtype=np.uint32), 0
+    for weight, place in zip(query.weights, query.places[task.number], strict=True):
+        if place is not None and weight:
+            rows, impacts = task.block.postings(place)
+            totals[rows] += impacts * np.uint32(weight)  # a term's rows are all different
+            read += len(rows)
+    return totals, read
 
 
 def _factors(query: _Query, task: _Task, rows: npt.NDArray[np.intp]) -> Long:
@@ -206,16 +197,18 @@ def _merge(
 
 
 def _within_budget(
-    query: _Query, tasks: list[_Task], budget: int, kept: int
+    query: _Query, tasks: list[_Task], heads: tuple[list[Heads], ...], budget: int, kept: int
 ) -> tuple[list[Ranked], Counts]:
-    """The postings that add most; then the best sums, exactly."""
-    least = _share_out(query, tasks, budget)
+    """The heads of lists as far as the budget goes; then the best sums, exactly."""
+    readings = share_out(query.weights, heads, budget, len(tasks), len(query.places))
+    where = [(part, nth) for part in heads for nth in range(len(part[0].lists))]
     candidates: list[tuple[int, int, int]] = []  # minus the rank, the task, the row
     read = 0
     for number, task in enumerate(tasks):
-        sums, postings = _sums(query, task, least)
-        rows = np.flatnonzero(sums)
-        ranks = sums[rows].astype(np.uint64) * _factors(query, task, rows)
+        part, nth = where[task.number]
+        found, postings = sums(task.block.rows, part, nth, readings)
+        rows = np.flatnonzero(found)
+        ranks = found[rows].astype(np.uint64) * _factors(query, task, rows)
         floor = 1
         if len(ranks) > kept:
             floor = max(1, int(np.partition(ranks, -kept)[-kept]))
@@ -232,36 +225,6 @@ def _within_budget(
     return best, (read, len(candidates), len(tasks), True)
 
 
-def _share_out(query: _Query, tasks: list[_Task], budget: int) -> list[int]:
-    """By term, the least impact that is read: all postings that add at least so much to a total."""
-    stride = len(tasks) // _SAMPLES if len(tasks) > _SAMPLES else 1
-    sample = tasks[::stride]
-    counts = np.zeros((len(query.weights), 256), dtype=np.int64)
-    for task in sample:
-        for term, place in enumerate(query.places[task.number]):
-            if place is not None:
-                counts[term] += np.bincount(_postings(task.block, place)[1], minlength=256)
-    reaching = counts[:, ::-1].cumsum(axis=1)[:, ::-1]
-    low, high = 1, max(1, *(weight * 255 + 1 for weight in query.weights))
-    while low < high:
-        part = (low + high) // 2
-        least = [_impact_for(part, weight) for weight in query.weights]
-        read = sum(
-            int(reaching[term, impact]) for term, impact in enumerate(least) if impact < _NOT_READ
-        )
-        if read * len(tasks) <= budget * len(sample):
-            high = part
-        else:
-            low = part + 1
-    return [_impact_for(low, weight) for weight in query.weights]
-
-
-def _impact_for(part: int, weight: int) -> int:
-    """The least impact at which a posting of this weight adds `part` to a total."""
-    impact = -(-part // weight) if weight else _NOT_READ
-    return impact if impact < _NOT_READ else _NOT_READ
-
-
 def _total(query: _Query, task: _Task, row: int) -> int:
     """Everything the row holds of the query, from its record."""
     ranks, impacts = task.block.record(row)
@@ -272,6 +235,6 @@ def _total(query: _Query, task: _Task, row: int) -> int:
         if place.rank >= 0:
             total += weight * int(impacts[ranks == place.rank].sum())
         else:
-            rows, rare = _postings(task.block, place)
+            rows, rare = task.block.postings(place)
             total += weight * int(rare[rows == row].sum())
     return total

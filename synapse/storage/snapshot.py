@@ -14,14 +14,15 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, chain, pairwise
 from pathlib import Path
 from typing import Any, Final
 
 from synapse.core.memory.id_index import KEY_BYTES, Block, Blocks
+from synapse.core.memory.record_set import Held
 from synapse.storage.rows import DamagedError
 
 MAGIC: Final = b"synview1"  # the last character is the version of the format
@@ -32,17 +33,6 @@ READ_BYTES: Final = 1 << 20  # at a time, for the digest
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """What a record set knows of the records it holds, at one moment."""
-
-    indexes: Mapping[bytes, Blocks]  # by operator
-    counts_by_kind: Mapping[str, int]
-    reached: Mapping[str, int]  # the frontier: contiguous numbers by log, and those beyond a gap
-    ahead: Mapping[str, Sequence[int]]
-    equivocations: Mapping[bytes, int]
-
-
-@dataclass(frozen=True, slots=True)
 class Snapshot:
     """What was held when the log of this lineage ended at `position`, with this id there."""
 
@@ -50,6 +40,13 @@ class Snapshot:
     position: int
     last_id: bytes
     held: Held
+    mapped: mmap.mmap | None = field(default=None, compare=False)  # where its keys lie, if read
+
+    def release(self) -> None:
+        """Let go of the pages of the file that were looked at. They count as memory in use, though
+        the system would take them back; whoever looks again reads them again."""
+        if self.mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def write(path: Path, snapshot: Snapshot) -> None:
@@ -92,10 +89,10 @@ def read(path: Path) -> Snapshot | None:
             digest.update(part)
         if digest.digest() != begin[len(MAGIC) :]:
             raise DamagedError("its digest is not the one of its bytes")
-        mapped = memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+        mapped = mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ)
     after_length = _START + _LENGTH_BYTES
     start = after_length + int.from_bytes(mapped[_START:after_length], "big")
-    return _snapshot(json.loads(bytes(mapped[after_length:start])), mapped[start:])
+    return _snapshot(json.loads(mapped[after_length:start]), mapped, start)
 
 
 def _written(file: Any, parts: Iterable[Block]) -> Iterator[Block]:
@@ -125,7 +122,9 @@ def _described(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _snapshot(description: dict[str, Any], keys: memoryview) -> Snapshot:
+def _snapshot(description: dict[str, Any], mapped: mmap.mmap, begin: int) -> Snapshot:
+    """What the description says, with the keys that follow it."""
+    keys = memoryview(mapped)[begin:]
     indexes: dict[bytes, Blocks] = {}
     start = 0
     for one in description["indexes"]:
@@ -149,4 +148,5 @@ def _snapshot(description: dict[str, Any], keys: memoryview) -> Snapshot:
                 for writer, count in description["equivocations"].items()
             },
         ),
+        mapped=mapped,
     )

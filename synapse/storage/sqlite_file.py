@@ -85,7 +85,7 @@ def own(path: Path) -> int:
     return descriptor
 
 
-def open_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path, *, cache_kib: int = WRITER_CACHE_KIB) -> sqlite3.Connection:
     """The one connection that writes. Makes the file when there is none; raises StorageError.
 
     A file that is not ours, or that a newer Synapse made, is left as it is.
@@ -102,7 +102,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
             "synchronous = FULL",
             "fullfsync = ON",  # only macOS heeds it: there, a plain flush may stay in the drive
             "secure_delete = ON",  # erased text is overwritten with zeros
-            f"cache_size = -{WRITER_CACHE_KIB}",
+            f"cache_size = -{cache_kib}",
             f"journal_size_limit = {JOURNAL_BYTES_MAX}",
         ):
             connection.execute(f"PRAGMA {setting}")
@@ -114,11 +114,11 @@ def open_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path, *, cache_kib: int = READER_CACHE_KIB) -> sqlite3.Connection:
     """A connection that cannot write, for one thread at a time."""
     connection = _connect(path)
     connection.execute("PRAGMA query_only = ON")
-    connection.execute(f"PRAGMA cache_size = -{READER_CACHE_KIB}")
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
     return connection
 
 

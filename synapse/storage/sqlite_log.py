@@ -30,6 +30,7 @@ from synapse.storage.damage import Damage, describe, set_aside
 from synapse.storage.layer import Batch, Layer, a_page
 from synapse.storage.rows import DamagedError, Row, RowWriter, to_private, to_record
 from synapse.storage.sqlite_file import (
+    WRITER_CACHE_KIB,
     empty_write_ahead_log,
     open_reader,
     open_writer,
@@ -39,7 +40,7 @@ from synapse.storage.sqlite_file import (
 
 PAGE_ROWS: Final = 256  # of one query: 16 MiB of bodies at most, and no long transaction
 IDS_PER_QUERY: Final = 500  # SQLite builds before 3.32 take 999 parameters
-IDLE_READERS_MAX: Final = 8  # connections kept open, with 2 MiB of cache each
+IDLE_READERS_MAX: Final = 8  # connections kept open, which share what they may cache
 
 _NEWEST = """
 SELECT max((SELECT ifnull(max(position), 0) FROM records),
@@ -114,9 +115,13 @@ class SqliteLog:
     Any thread may read. Errors are StorageError, and StorageFull when there is no room.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the file, or make it and its folder. A file that is not ours is left as it is."""
+    def __init__(self, path: Path, *, cache_kib: int = WRITER_CACHE_KIB) -> None:
+        """Open the file, or make it and its folder. A file that is not ours is left as it is.
+
+        `cache_kib` is what the connection that writes may cache; all that read, as much together.
+        """
         self.path = path
+        self._reader_cache_kib = cache_kib // IDLE_READERS_MAX
         self._writing = threading.Lock()  # one commit at a time
         self._lock = threading.Lock()  # over all that follows; never held during input or output
         self._batches: list[Batch] = []
@@ -124,11 +129,11 @@ class SqliteLog:
         self._lineage, self._records, self._private, self._aside = b"", 0, 0, 0
         self._found: dict[int, Damage] = {}  # by position: damage that is not set aside yet
         self._new_damage: list[Damage] = []  # that nobody asked about yet
-        self._before_closing: Callable[[], None] | None = None
+        self._before_closing: Callable[[], object] | None = None
         self._closed = False
         with translated(path), ExitStack() as opened:
             opened.callback(os.close, own(path))
-            self._writer = opened.enter_context(closing(open_writer(path)))
+            self._writer = opened.enter_context(closing(open_writer(path, cache_kib=cache_kib)))
             [last] = self._writer.execute(_NEWEST).fetchone()
             self._pending = Layer.after(last)
             self._count()
@@ -298,7 +303,7 @@ class SqliteLog:
             found = row[0]
         return found
 
-    def before_closing(self, act: Callable[[], None]) -> None:
+    def before_closing(self, act: Callable[[], object]) -> None:
         """Do this when all is durable and the files are still ours."""
         with self._lock:
             self._before_closing = act
@@ -392,7 +397,7 @@ class SqliteLog:
                 raise StorageError(f"{self.path} is closed: this spore is shutting down")
             if self._idle_readers:
                 return self._idle_readers.pop()
-        return open_reader(self.path)
+        return open_reader(self.path, cache_kib=self._reader_cache_kib)
 
     def _give_back(self, reader: sqlite3.Connection) -> None:
         with self._lock:

@@ -20,14 +20,14 @@ from typing import Final
 import structlog
 
 from synapse.core.errors import StorageError
-from synapse.core.memory.id_index import KEY_BYTES, IdIndex
+from synapse.core.memory.id_index import KEY_BYTES
 from synapse.core.memory.record import Record
 from synapse.core.memory.record_set import RecordSet
 from synapse.ports import RecordLog
 from synapse.storage import snapshot
 from synapse.storage.damage import Damage
 from synapse.storage.rows import DamagedError
-from synapse.storage.snapshot import Held, Snapshot
+from synapse.storage.snapshot import Snapshot
 from synapse.storage.sqlite_log import SqliteLog
 
 TAIL_MIN: Final = 20_000  # records read one by one at a start: a quarter of a second
@@ -52,6 +52,7 @@ class Views:
         self._log = log if isinstance(log, SqliteLog) else None
         self._records = records
         self._saved = 0  # the position of the last snapshot
+        self._found: Snapshot | None = None  # the one we began with, whose keys lie in its file
         self._lost: dict[bytes, None] = {}  # ids that left the set, and have not come again
 
     def load(self) -> Snapshot | None:
@@ -86,8 +87,9 @@ class Views:
             yield self._any_log.scan(bodies_of=kinds)
             return
         yield self._log.of_kinds(kinds, up_to=found.position)
-        resume(self._records, found.held)
-        self._saved = found.position
+        self._records.resume(found.held)
+        found.release()
+        self._found, self._saved = found, found.position
         yield chain(self._newest(own), self._log.scan(bodies_of=kinds, after=found.position))
 
     def _newest(self, operator: bytes) -> Iterator[Record]:
@@ -109,7 +111,12 @@ class Views:
             while True:
                 await asyncio.sleep(LOOK_S)
                 taken = self.look(tail=max(TAIL_MIN, len(self._records) // TAIL_SHARE))
-                await asyncio.to_thread(_commit, log, taken)
+                written = await asyncio.to_thread(_renewed, log, taken)
+                if taken is not None and written is not None:
+                    self._records.move(taken.held, written.held)
+                    self._found = written
+                if self._found is not None:
+                    await asyncio.to_thread(self._found.release)
         finally:
             log.before_closing(partial(_commit, log, self.look(tail=TAIL_AT_END)))
 
@@ -122,13 +129,18 @@ class Views:
         lineage = log.lineage
         self._see_who_returned(log)
         for damage in log.new_damage():
-            if not damage.private and forget(self._records, damage):
+            if not damage.private and self._lost_from_set(damage):
                 self._lost[damage.id] = None
         position = log.last_position
         if position - self._saved < tail:
             return None
         self._saved = position  # when there is no room for it, the next one is tried in its turn
-        return Snapshot(lineage, position, last_id=b"", held=held(self._records))
+        return Snapshot(lineage, position, last_id=b"", held=self._records.held())
+
+    def _lost_from_set(self, damage: Damage) -> bool:
+        """Take a lost record out of the set, where its time and id still name one."""
+        key = damage.ms.to_bytes(8, "big") + damage.id
+        return len(key) == KEY_BYTES and self._records.lose(key, kind=damage.kind)
 
     def _see_who_returned(self, log: SqliteLog) -> None:
         """Records that the disk lost and a peer brought again used their own numbers twice, which
@@ -136,69 +148,40 @@ class Views:
         for record in log.read(list(islice(self._lost, IDS_AT_ONCE))):
             if record in self._records:
                 del self._lost[record.id]
-                counts, writer = self._records.equivocations, record.header.writer
-                counts[writer] = counts.get(writer, 1) - 1
-                if not counts[writer]:
-                    del counts[writer]
+                self._records.came_again(record.header.writer)
                 _log.info("log_row_healed", id=record.id.hex())
 
 
-def _commit(log: SqliteLog, taken: Snapshot | None) -> None:
-    """Make durable what a snapshot rests on, then write it; or set damaged rows aside."""
+def _renewed(log: SqliteLog, taken: Snapshot | None) -> Snapshot | None:
+    """Commit, and the snapshot as it lies in its file; None when none was written."""
+    if not _commit(log, taken):
+        return None
+    try:
+        return snapshot.read(snapshot_path(log.path))
+    except (DamagedError, OSError):
+        return None  # the next start says so; until then the keys stay in memory
+
+
+def _commit(log: SqliteLog, taken: Snapshot | None) -> bool:
+    """Make durable what a snapshot rests on, then write it; or set damaged rows aside. Whether a
+    snapshot was written."""
     if taken is None and not log.damage_waits:
-        return
+        return False
     try:
         log.commit()
     except StorageError:
-        return  # the driver meets the same error, and tells
-    if taken is not None:
-        save(log, taken)
+        return False  # the driver meets the same error, and tells
+    return taken is not None and save(log, taken)
 
 
-def save(log: SqliteLog, taken: Snapshot) -> None:
-    """Write a snapshot. Without it the next start takes longer, and that is all."""
+def save(log: SqliteLog, taken: Snapshot) -> bool:
+    """Write a snapshot; whether that went well. Without it the next start takes longer, and that is
+    all."""
     path = snapshot_path(log.path)
     last_id = log.last_id(up_to=taken.position)
     try:
         snapshot.write(path, replace(taken, last_id=last_id))
     except OSError as error:
         _log.warning("snapshot_not_written", file=str(path), problem=str(error))
-
-
-# What a record set holds, from and to its insides.
-
-
-def held(records: RecordSet) -> Held:
-    """Everything that `resume` needs; later changes to the set leave it alone."""
-    frontier = records.frontier
-    return Held(
-        indexes={operator: records.index(operator).blocks() for operator in records.operators()},
-        counts_by_kind=dict(records.counts_by_kind),
-        reached=dict(frontier._contiguous),
-        ahead={log: sorted(numbers) for log, numbers in frontier._ahead.items()},
-        equivocations=dict(records.equivocations),
-    )
-
-
-def resume(records: RecordSet, state: Held) -> None:
-    """Make a set hold what `held` said. Its certificates and retractions must be in it already."""
-    records._indexes = {operator: IdIndex(blocks) for operator, blocks in state.indexes.items()}
-    records._row_fingerprints.clear()
-    records._fingerprint = None
-    records.counts_by_kind = dict(state.counts_by_kind)
-    records.frontier._contiguous = dict(state.reached)
-    records.frontier._ahead = {log: set(numbers) for log, numbers in state.ahead.items()}
-    records.equivocations = dict(state.equivocations)
-
-
-def forget(records: RecordSet, damage: Damage) -> bool:
-    """Take a lost record out of a set; False when it is not found there by its time and id."""
-    key = damage.ms.to_bytes(8, "big") + damage.id
-    for operator in records.operators():
-        if len(key) == KEY_BYTES and records.index(operator).discard(key):
-            records._row_fingerprints.pop(operator, None)
-            records._fingerprint = None
-            if damage.kind in records.counts_by_kind:
-                records.counts_by_kind[damage.kind] -= 1
-            return True
-    return False
+        return False
+    return True

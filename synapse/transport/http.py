@@ -18,6 +18,7 @@ from synapse.core.messages import Message, Poll
 from synapse.transport.guard import GuardedTransport, Reach
 from synapse.transport.packing import ENCODING, pack, unpack
 from synapse.transport.signing import NONCE_BYTES, sign_request, verify_reply
+from synapse.transport.traffic import Traffic
 
 EXCHANGE_PATH: Final = "/gossip/exchange"
 NODE_PATH: Final = "/gossip/node"
@@ -33,6 +34,7 @@ class HttpTransport:
     def __init__(self, identity: Identity, *, reach: Reach) -> None:
         """`reach` is what kind of address this spore has itself."""
         self._identity = identity
+        self.traffic = Traffic()
         self._trusted: set[str] = set()  # addresses that the operator wrote
         timeout = httpx.Timeout(EXCHANGE_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         limits = httpx.Limits(max_connections=CONNECTIONS_MAX)
@@ -86,8 +88,11 @@ class HttpTransport:
             request_signature=signed["signature"],
             peer=peer,
         )
+        self.traffic.said(len(messages), len(body))
         encoding = response.headers.get("content-encoding", "")
-        return await asyncio.to_thread(_read, reply, encoding)
+        replies = await asyncio.to_thread(_read, reply, encoding)
+        self.traffic.heard(len(replies), len(reply))
+        return replies
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -22,7 +22,7 @@ from starlette.types import Scope
 from synapse import __version__
 from synapse.core.errors import SynapseError
 from synapse.operations import Operations
-from synapse.web import manual, pages, problems, rest
+from synapse.web import manual, metrics, pages, problems, rest
 from synapse.web.access import Access, WebSettings
 from synapse.web.bodies import faults
 from synapse.web.idempotency import Idempotency
@@ -66,7 +66,7 @@ def build(
         redirect_slashes=False,  # a redirect would name the host that the caller claims
         generate_unique_id_function=lambda route: route.name,
         responses=manual.PROBLEM_RESPONSES,
-        lifespan=_all_of(lifespans),
+        lifespan=_all_of([*lifespans, operations.watch.watching]),
         middleware=[
             Middleware(SafeHeaders, access=access),
             Middleware(Gate, access=access, refuse=refuse),
@@ -77,6 +77,7 @@ def build(
     _handle_errors(app, access, refuse)
     app.include_router(rest.reads)
     app.include_router(rest.writes)
+    app.include_router(metrics.router)
     app.include_router(pages.router)
     app.router.routes.extend(routes)
     app.mount("/static", StaticFiles(directory=STATIC))

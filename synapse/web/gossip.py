@@ -23,6 +23,7 @@ from synapse.driver.driver import Driver
 from synapse.transport.http import EXCHANGE_PATH, NODE_PATH
 from synapse.transport.packing import MEDIA_TYPE, pack, unpack
 from synapse.transport.signing import Nonces, Signed, sign_reply, verify_request
+from synapse.transport.traffic import Traffic
 
 EXCHANGES_MAX: Final = 64  # answered at once; each may hold 4 MiB
 POLLS_MAX: Final = 256  # held open at once; each holds a connection and a few kilobytes
@@ -31,8 +32,10 @@ POLLS_MAX: Final = 256  # held open at once; each holds a connection and a few k
 class Gossip:
     """Answers peers on behalf of one node."""
 
-    def __init__(self, driver: Driver, identity: Identity) -> None:
+    def __init__(self, driver: Driver, identity: Identity, traffic: Traffic | None = None) -> None:
+        """What is said and heard is counted in `traffic`."""
         self._driver = driver
+        self._traffic = traffic if traffic is not None else Traffic()
         self._identity = identity
         self._nonces = Nonces()
         self._exchanges = 0
@@ -69,6 +72,7 @@ class Gossip:
                 raise PeerError("replayed", "this request was answered before")
             encoding = request.headers.get("content-encoding", "")
             messages = await asyncio.to_thread(_read, body, encoding)
+            self._traffic.heard(len(messages), len(body))
             replies = await self._answer(signed, messages)
         except PeerError as error:
             return self._problem(401, error.reason, error)
@@ -78,6 +82,7 @@ class Gossip:
         signature = sign_reply(
             self._identity, status=200, body=packed, request=signed, now_s=int(time.time())
         )
+        self._traffic.said(len(replies), len(packed))
         return Response(packed, headers=headers | signature)
 
     async def _answer(self, signed: Signed, messages: list[Message]) -> list[Message]:

@@ -40,7 +40,7 @@ from synapse.core.text import shortened
 from synapse.operations import Operations
 from synapse.web.access import Access
 from synapse.web.bodies import faults
-from synapse.web.mcp_results import DATA
+from synapse.web.mcp_memories import DATA
 from synapse.web.mcp_tools import Tools
 
 Shown = TypeVar("Shown", bound=BaseModel)

@@ -20,12 +20,31 @@ from synapse.web import manual, problems
 from synapse.web.access import CHALLENGE
 from synapse.web.parts import MaySeePrivate, Parts, TheParts, Verbs, visible
 from synapse.web.problems import KINDS, Problem
+from synapse.web.recalling import PageQuery
 from synapse.web.views import page
 
 ROWS: Final = 8  # memories and tasks on the first page: a screen of each
 GRADES: Final = 20  # on the page of trust: the newest
 PRIVATE_WAIT_MS: Final = 20_000  # for a private answer, which no address leads to; models need 5-20
 FIELDS_MAX: Final = 8  # of a form; ours have at most three
+
+NOTHING_ASKED: Final = PageQuery()
+FILTERS: Final = (  # of a search: name, label, example
+    ("kind", "Kind", "fact"),
+    ("tag", "Tag", "sea"),
+    ("operator", "Operator's key", "64 hexadecimal digits"),
+    ("family", "Family of models", "qwen"),
+    ("task", "About the task", "64 hexadecimal digits"),
+    ("since", "Made since", "2026-11-20"),
+    ("until", "Made before", "2026-11-21T09:30Z"),
+    ("min_score", "Score of at least", "1.5"),
+    ("tokens", "As much as fits so many tokens", "2000"),
+)
+SWITCHES: Final = (
+    ("why", "Say what each score is made of"),
+    ("exact", "Look at everything, however long it takes"),
+    ("quarantined", "Also of operators that were found wrong too often"),
+)
 
 router = APIRouter(include_in_schema=False, default_response_class=HTMLResponse)
 
@@ -48,15 +67,17 @@ async def home(
     request: Request,
     parts: TheParts,
     may_see_private: MaySeePrivate,
-    q: Annotated[str, Query()] = "",
-    kept: Annotated[str, Query()] = "",
+    asked: Annotated[PageQuery, Query()],
 ) -> HTMLResponse:
     """The spore, what it remembers, and boxes to ask and to remember."""
-    found = None
-    if q.strip():
-        scope: Scope | None = None if may_see_private else "shared"
-        found = parts.operations.recall(q, limit=ROWS, scope=scope)
-    return _home(request, parts, {}, found=found, kept_privately=kept == "privately")
+    if not asked.q.strip():
+        return _home(request, parts, {}, asked=asked)
+    try:
+        sought = asked.sought(shared_only=not may_see_private, limit=ROWS)
+        found = await parts.operations.recall(asked.q, sought)
+    except SynapseError as error:
+        return _home(request, parts, {}, asked=asked, problem=_problem(error))
+    return _home(request, parts, {}, asked=asked, found=found)
 
 
 @router.post("/ask")
@@ -187,8 +208,8 @@ def _home(
     parts: Parts,
     form: Mapping[str, str],
     *,
+    asked: PageQuery = NOTHING_ASKED,
     found: Recall | None = None,
-    kept_privately: bool = False,
     problem: Problem | None = None,
 ) -> HTMLResponse:
     """The first page. A form that was not taken comes back in it, with what is wrong with it."""
@@ -200,8 +221,10 @@ def _home(
         memories=operations.memory_overview(limit=ROWS).recent,
         tasks=operations.tasks(limit=ROWS, private=private).tasks,
         providers=operations.providers(),
+        asked=asked.model_dump() | {"narrowed": asked.narrowed},
+        filters=FILTERS,
+        switches=SWITCHES,
         found=found,
-        kept_privately=kept_privately,
         problem=problem,
         draft={name: value for name, value in form.items() if name != "key"},
         key_needed=parts.access.key_needed,

@@ -98,6 +98,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     "private": Kind(
         422, "That cannot be done with a private task", "Ask it again as a shared one."
     ),
+    "filter": Kind(
+        422, "That filter cannot be used", "/docs shows what each filter of a search takes."
+    ),
+    "moment": Kind(
+        422,
+        "That is not a moment in time",
+        "Write 2026-11-20, 2026-11-20T09:30:00Z or milliseconds since 1970.",
+    ),
     "cursor": Kind(422, "That cursor is not one of ours", "Start again without a cursor."),
     "address": Kind(
         422, "That is not the address of a spore", "Give one like https://spore.example.org."

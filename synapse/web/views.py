@@ -40,7 +40,7 @@ STOP_REASONS: Final = {
     "one_family": "only one family of models took part, and one voice decides nothing more",
     "cycles_spent": "the models still differed after the last cycle",
     "deadline": "the time for it was up",
-    "settled": "who was left to ask could not have changed the answer",
+    "settled": "asking more models would hardly have changed the answer",
     "stable": "another cycle changed nothing",
     "budget": "the calls it may take were spent",
     "refuted": "the leading answer failed a check, and no other was found",

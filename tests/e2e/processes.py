@@ -23,8 +23,16 @@ START_S = 60.0  # a loaded machine of one core
 class Process:
     """One spore: start it, kill it, start it again."""
 
-    def __init__(self, folder: Path, *, peers: Sequence[str] = (), **environment: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        peers: Sequence[str] = (),
+        program: Path = ROOT / "spore.py",
+        **environment: str,
+    ) -> None:
         self.folder = folder
+        self._program = program
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.client = SporeClient(self.url)
@@ -32,12 +40,12 @@ class Process:
         self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *, within_s: float = START_S) -> None:
         """Start it, and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         environment = {k: v for k, v in os.environ.items() if not _ours(k)}
         environment |= {"SYNAPSE_FIND_LOCAL_MODELS": "false", **self._environment}
-        command = [sys.executable, str(ROOT / "spore.py"), "--port", str(self.port)]
+        command = [sys.executable, str(self._program), "--port", str(self.port)]
         command += ["--data-dir", str(self.folder), "--name", self.folder.name]
         if self._peers:
             command += ["--peers", ",".join(self._peers)]
@@ -45,7 +53,9 @@ class Process:
             self._process = subprocess.Popen(
                 command, stdout=log, stderr=log, env=environment, cwd=self.folder
             )
-        eventually(self._answers, seconds=START_S, why=f"{self.folder.name} starts; see {self.log}")
+        eventually(
+            self._answers, seconds=within_s, why=f"{self.folder.name} starts; see {self.log}"
+        )
 
     @property
     def log(self) -> Path:

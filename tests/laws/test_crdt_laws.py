@@ -23,7 +23,7 @@ from synapse.core.crdt.add_only_set import AddOnlySet
 from synapse.core.crdt.frontier import Frontier
 from synapse.core.crdt.observed_remove_set import ObservedRemoveSet
 from synapse.core.crdt.retractions import Retractions
-from synapse.core.crdt.trust_counts import BUCKET_MS, Cell, Mark, TrustCounts
+from synapse.core.crdt.trust_counts import BUCKET_MS, Mark, TrustCounts
 
 WORD_OF = ["ash", "birch", "cedar"]
 WORDS = st.sampled_from(WORD_OF)
@@ -87,7 +87,7 @@ def trust_counts(grades: Grades) -> TrustCounts:
     for observer, number, right in grades:
         one = mark(observer, number)
         if right is None:
-            made.take_back(one.tag, observer=one.observer, about=one.about)
+            made.take_back(one.tag)
         else:
             made.add(one)
     return made
@@ -112,16 +112,7 @@ def merged(one: Any, other: Any) -> Any:
     return one.merge(other)
 
 
-def counted(counts: TrustCounts) -> dict[tuple[Any, ...], tuple[int, int]]:
-    """Every cell of every count."""
-    return {
-        (*key, cell): (count.right, count.wrong)
-        for key in counts.graded()
-        for cell, count in counts.cells(key).items()
-    }
-
-
-def plainly_counted(grades: Grades) -> dict[tuple[Any, ...], tuple[int, int]]:
+def plainly_standing(grades: Grades) -> list[Mark]:
     """The same from plain sets: of each observer's grades of a position the last that stands."""
     back = {(observer, number) for observer, number, right in grades if right is None}
     given = {(observer, number) for observer, number, right in grades if right is not None} - back
@@ -131,13 +122,7 @@ def plainly_counted(grades: Grades) -> dict[tuple[Any, ...], tuple[int, int]]:
         before = last.get((observer, one.about))
         if before is None or (before.at_ms, before.tag) < (one.at_ms, one.tag):
             last[observer, one.about] = one
-    cells: dict[tuple[Any, ...], tuple[int, int]] = {}
-    for one in last.values():
-        for subject, other in one.subjects:
-            at = (subject, one.kind, Cell(one.observer, other, one.at_ms // BUCKET_MS))
-            right, wrong = cells.get(at, (0, 0))
-            cells[at] = (right + one.right, wrong + (not one.right))
-    return cells
+    return [last[slot] for slot in sorted(last)]
 
 
 def form(state: Any) -> Any:
@@ -384,9 +369,10 @@ def test_trust_is_counted_as_if_all_grades_had_come_to_one_place(
 ) -> None:
     joined = absorbed(trust_counts(mine), trust_counts(theirs))
     assert joined == trust_counts([*mine, *theirs]) == trust_counts([*theirs, *mine])
-    assert counted(joined) == plainly_counted([*mine, *theirs])
-    assert joined.graded() == sorted({(subject, kind) for subject, kind, _ in counted(joined)})
-    assert len(joined) == len({(one.observer, one.about) for one in joined.standing()})
+    standing = plainly_standing([*mine, *theirs])
+    assert list(joined.standing()) == standing
+    assert [joined.stands(one.observer, one.about) for one in standing] == standing
+    assert len(joined) == len(standing)
 
 
 @given(st.data(), GRADES)

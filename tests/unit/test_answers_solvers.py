@@ -20,9 +20,11 @@ from benchmarks.answers.solvers.members import (
     spores,
 )
 from benchmarks.answers.solvers.tasks import (
+    NEAR_DUPLICATE,
     Task,
     fresh,
     is_right,
+    nearness,
     right_answer,
     stream,
     worked,
@@ -181,14 +183,30 @@ def test_every_task_is_read_by_its_own_domain_and_has_a_right_answer() -> None:
 
 
 def test_tasks_recur_and_held_out_ones_were_never_seen() -> None:
-    told = stream(7, 200, kinds=30, held_out=30)
+    told = stream(7, 300, kinds=30, held_out=30)
     assert len({task.kind for task in told.tasks}) == 30
     assert len(told.held_out) == 30
     assert {task.kind for task in told.held_out} <= {task.kind for task in told.tasks}
     assert not {task.text for task in told.held_out} & {task.text for task in told.tasks}
 
 
-@pytest.mark.parametrize("domain", ["sat", "colouring", "24"])
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_nothing_held_out_is_nearly_a_task_of_the_stream(domain: str) -> None:
+    told = stream(7, 60, kinds=10, held_out=20, domains=(domain,))
+    assert len(told.held_out) == 20
+    assert all(nearness(task, told.tasks) < NEAR_DUPLICATE for task in told.held_out)
+
+
+def test_the_same_task_in_another_order_is_near() -> None:
+    told = Task(
+        "Use 3, 8, 8, 3 each exactly once with + - * / and parentheses to make 24", "", "24"
+    )
+    swapped = Task(told.text.replace("3, 8, 8, 3", "8, 3, 3, 8"), "", "24")
+    assert nearness(swapped, [told]) == 1
+    assert nearness(Task(told.text.replace("3, 8, 8, 3", "8, 3, 3, 9"), "", "24"), [told]) < 0.8
+
+
+@pytest.mark.parametrize("domain", ["sat", "colouring"])
 def test_an_earlier_answer_solves_a_later_task_of_its_kind(domain: str) -> None:
     told = stream(8, 60, kinds=10, held_out=10, domains=(domain,))
     first = {task.kind: right_answer(task) for task in told.tasks}
@@ -367,6 +385,46 @@ def test_a_false_memory_of_a_product_is_seen_through_by_its_remainders() -> None
     task = "Compute 123456 * 654321 + 5"
     memory = worked(Task("Compute 123456 * 654321 - 95", "", "arithmetic"), "80779853280")
     assert ask(member, task, memory) == ask(member, task)
+
+
+def test_a_remembered_expression_lends_its_frame_to_other_numbers() -> None:
+    member = by_name("24/random-trees")
+    task = game24.asked((13, 5, 9, 6))
+    memory = worked(Task(game24.asked((2, 1, 13, 5)), "", "24"), "(13 - 5) * (1 + 2)")
+    told = member.answer(task, temperature=0.0, rng=Random(3), steps=20, memories=(memory,))
+    assert told.answer == "(13 - 5) * (9 - 6)"
+    assert told.steps <= 20
+
+
+@EVERY_MEMBER
+def test_memories_that_do_not_apply_buy_no_more_steps(member: Member) -> None:
+    """What it takes to read and try them comes out of the steps of the call."""
+    for task, other in zip(tasks_of(member), tasks_in(member.domain)[::-1], strict=True):
+        memories = [worked(other, right_answer(other))] * 8
+        given = member.answer(task.text, temperature=0.7, rng=Random(7), memories=memories)
+        assert given.steps <= member.steps + OVERDRAWN
+
+
+@pytest.mark.parametrize(
+    "id_", ["sat/walksat", "sat/gsat", "colouring/tabucol", "colouring/least-clashes"]
+)
+def test_reading_what_does_not_apply_moves_no_draw_of_a_search(id_: str) -> None:
+    """With steps to spare, an answer is the same as without it: no second try, no other luck."""
+    member = by_name(id_)
+    for task, other in zip(tasks_of(member), tasks_in(member.domain)[::-1], strict=True):
+        shown = [worked(other, right_answer(other))] * 4
+        if "=" not in shown[0] or other == task:
+            continue
+        alone, told = (
+            member.answer(
+                task.text, temperature=0.7, rng=Random(7), steps=50_000, memories=memories
+            )
+            for memories in ((), shown)
+        )
+        assert told.answer == alone.answer
+
+
+OVERDRAWN = 150  # by the last piece of work
 
 
 def ask(member: Member, task: str, *memories: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from benchmarks.answers.solvers.members import FORMS, of_domain
-from benchmarks.answers.solvers.tasks import fresh
-from benchmarks.answers.through_nodes import experiments
+from benchmarks.answers.solvers.tasks import fresh, is_right, right_answer, stream
+from benchmarks.answers.through_nodes import experiments, federation, memory, opponents
 from benchmarks.answers.through_nodes.experiments import UNSEEN, Dress
 from benchmarks.answers.through_nodes.models import SolverModel, Spent
 from benchmarks.answers.through_nodes.swarm import Recall, Swarm
-from synapse.core.reasoning import tools
+from synapse.core.reasoning import grading, tools
+from synapse.core.reasoning.ballot import Ballot, latest
+from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.mechanisms import DEFAULTS
 
 DOMAIN = "colouring"
@@ -28,7 +30,8 @@ def test_one_seed_gives_one_result() -> None:
     tasks = fresh(3, 4, domains=(DOMAIN,))
     first = experiments.protocol(3, DOMAIN, tasks, Dress(checked=False), DEFAULTS)
     assert experiments.protocol(3, DOMAIN, tasks, Dress(checked=False), DEFAULTS) == first
-    assert all(calls >= 1 for calls in first[1])
+    assert all(calls >= 1 for calls in first.calls)
+    assert all(0 <= posterior <= 1 for posterior in first.posteriors)
 
 
 def test_members_of_several_spores_answer_one_task_through_gossip() -> None:
@@ -62,3 +65,61 @@ def test_strangers_memories_do_not_reach_a_model() -> None:
     row = experiments.poison(1, 3, True)
     assert sum(row["success"]) == 0
     assert sum(row["right"]) >= sum(row["right without"]) - 1
+
+
+def test_whatever_is_shown_a_task_takes_as_many_calls() -> None:
+    told = stream(4, 20, kinds=5, held_out=8)
+    shown = [f"{task.text}\n{right_answer(task)}" for task in told.tasks]
+    row: experiments.Row = {}
+    for name, crowd in {"fresh": memory.new(4, None), "told": memory.written(4, shown)}.items():
+        memory.measure(name, crowd, told.held_out, memory.BUDGET, row)
+    assert set(row["fresh: calls"]) == set(row["told: calls"]) == {3.0}
+    assert set(row["fresh: shown"]) == {0.0}
+    assert min(row["told: shown"]) > 0
+    assert sum(row["told: steps"]) < sum(row["fresh: steps"])
+
+
+def test_a_swapped_placebo_holds_no_answer_that_is_right_for_its_question() -> None:
+    told, other = stream(4, 40, kinds=10, held_out=20), stream(5, 40, kinds=10)
+    kept = [(task, right_answer(task)) for task in told.tasks]
+    texts = memory.swapped(kept, told, other)
+    assert len(texts) > 30
+    for text in texts:
+        question, _, answer = text.rpartition("\n")
+        [kind] = {task.kind for task in told.tasks if task.text == question}
+        alike = [one for one in (*told.tasks, *told.held_out) if one.kind == kind]
+        assert not any(is_right(one, answer) for one in alike)
+
+
+def test_a_debate_takes_the_calls_it_is_given_and_shows_counts_only_when_asked() -> None:
+    members = of_domain(DOMAIN)[:7]
+    panel = opponents.panel(1, members, fresh(100_001, 4, domains=(DOMAIN,)), UNSEEN)
+    [task] = fresh(1, 1, domains=(DOMAIN,))
+    assert len(opponents.debate(panel, task, 14, shown=False)) == 7
+    assert len(opponents.debate(panel, task, 5, shown=True)) == 3
+    rules = opponents.ruled(panel, [task], [5])
+    assert {"log-odds", "Dawid-Skene", "the reference's rule", "debate, counts shown"} <= set(rules)
+    assert all(len(rights) == 1 for rights in rules.values())
+
+
+def test_copies_of_a_model_are_one_family_or_as_many_as_there_are_nodes() -> None:
+    row = federation.federation(1, 3, False)
+    assert set(row) >= {"by node", "by family", "by family, 20% hostile"}
+    assert len(row["by node"]) == len(row["by family"]) == 15
+
+
+def test_a_grade_of_a_first_belief_is_carried_to_the_revision_that_says_the_same() -> None:
+    """What calibrates a posterior is the revised answers, and what is graded are the first ones."""
+    swarm = Swarm(1, [crew(Spent())])
+    carried = 0
+    for task in fresh(8, 12, domains=(DOMAIN,)):
+        done = swarm.ask(0, UNSEEN + task.text, form=FORMS[DOMAIN])
+        first = grading.graded_positions(done)
+        graded = {one.id: is_right(task, one.answer) for one in first}
+        ballot = Ballot(tuple(latest(done.positions)), (), (), Kind.CODE, ())
+        for position_id, right in grading.carried(ballot, done, graded).items():
+            position = done.position(position_id)
+            assert position is not None
+            assert right == is_right(task, position.answer)
+            carried += position.cycle > 0
+    assert carried > 0

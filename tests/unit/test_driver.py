@@ -251,7 +251,7 @@ async def test_what_was_erased_on_its_way_into_the_index_is_not_found() -> None:
         await one.operations.forget(gone.id)
         door.gate.set()
         await one.indexed(2)
-        assert [found.id for found in one.operations.recall("tides").results] == [kept.id]
+        assert [found.id for found in (await one.operations.recall("tides")).results] == [kept.id]
         assert len(index) == 1
 
 
@@ -270,7 +270,7 @@ async def test_what_was_erased_while_the_index_was_filled_is_not_found() -> None
     door.gate.set()
     await again.told("ready")
     await turns()
-    assert [found.id for found in again.operations.recall("tides").results] == [kept.id]
+    assert [found.id for found in (await again.operations.recall("tides")).results] == [kept.id]
     run.cancel()
     await asyncio.gather(run, return_exceptions=True)
 
@@ -341,7 +341,7 @@ async def test_a_restart_rebuilds_every_view() -> None:
         assert after[0] == before[0]
         assert after[3].total_memories == before[3].total_memories
         assert after[1].final_answer == "The moon."
-        assert [found.id for found in again.operations.recall("moon").results] == [kept.id]
+        assert [found.id for found in (await again.operations.recall("moon")).results] == [kept.id]
 
 
 class SetClock(MonotonicClock):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from synapse.core.errors import Busy
 from synapse.core.events import Remember
 from synapse.core.messages import Message, Poll, Push
 from synapse.core.text import SharedText
+from synapse.driver import turn
 from synapse.driver.driver import INBOX_MAX
 from synapse.driver.queues import QUEUE_BYTES_MAX, Mailboxes, MessageQueue
 from synapse.transport.in_process import Endpoint, Neighbourhood
@@ -18,6 +20,8 @@ from tests.driving import CALLER, NOTHING, introduction, running, spore, turns
 from tests.making import identity, memory_chain, memory_record
 
 pytestmark = pytest.mark.anyio
+
+NOTE = SharedText("note")
 
 
 @pytest.fixture
@@ -31,14 +35,13 @@ def anyio_backend() -> str:
 @pytest.mark.promise("bounded")
 async def test_a_full_inbox_says_busy() -> None:
     one = spore()  # it does not run, so nothing is taken out
-    note = SharedText("note")
     waiting = [
-        asyncio.create_task(one.driver.submit(lambda token: Remember(token, note, note)))
+        asyncio.create_task(one.driver.submit(lambda token: Remember(token, NOTE, NOTE)))
         for _ in range(INBOX_MAX)
     ]
     await turns(3)
     with pytest.raises(Busy) as error:
-        await one.driver.submit(lambda token: Remember(token, note, note))
+        await one.driver.submit(lambda token: Remember(token, NOTE, NOTE))
     assert error.value.retry_after_ms > 0
     with pytest.raises(Busy):
         await one.driver.exchange(CALLER.key, [NOTHING])
@@ -104,6 +107,44 @@ async def test_an_outbox_joins_what_is_pushed_while_a_peer_is_slow() -> None:
             await turns(1)
         assert len(heard) <= 4
         assert len([each for each in pushed if each.kind == "memory"]) == 40
+
+
+# The event loop
+
+
+async def test_others_get_the_loop_between_the_messages_of_a_long_batch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(turn, "HOLD_S", 0.0)  # as if each message took long
+    one, held = spore(), []
+
+    async def others() -> None:
+        while True:
+            held.append(len(one.driver.node.ledger.records))
+            await asyncio.sleep(0)
+
+    async with running(one):
+        chain = memory_chain(40)
+        beside = asyncio.create_task(others())
+        await one.driver.exchange(
+            CALLER.key, [Push(tuple(chain[n : n + 4])) for n in range(0, 40, 4)]
+        )
+        beside.cancel()
+        assert len(set(held)) > 10, "they saw the records of each message come in"
+        assert all(record in one.driver.node.ledger.records for record in chain)
+
+
+async def test_a_commit_does_not_wait_for_the_threads_that_others_keep_busy() -> None:
+    one, done = spore(), threading.Event()
+    async with running(one):
+        others = [asyncio.create_task(asyncio.to_thread(done.wait, 30)) for _ in range(64)]
+        await turns()
+        try:
+            async with asyncio.timeout(10):
+                await one.driver.submit(lambda token: Remember(token, NOTE, NOTE))
+        finally:
+            done.set()
+            await asyncio.gather(*others)
 
 
 # Polls

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from contextlib import contextmanager
+from types import ModuleType, SimpleNamespace
+
+import pytest
 
 from synapse.core import events
 from synapse.core.effects import CallModel
@@ -110,3 +115,64 @@ def test_a_spore_writes_down_what_its_models_did():
     row = asyncio.run(run())
     assert (row.target, row.outcome) == ("llama", "auth")
     assert len(row.task) == 64 or row.task == ""
+
+
+# Spans, with a stand-in for opentelemetry-api.
+
+
+class Recorded:
+    """One span, as the stand-in keeps it."""
+
+    def __init__(self, name: str, kind: str, attributes: dict[str, object]) -> None:
+        self.name, self.kind, self.attributes, self.status = name, kind, attributes, "unset"
+
+    def set_attribute(self, name: str, value: object) -> None:
+        self.attributes[name] = value
+
+    def set_status(self, status: str) -> None:
+        self.status = status
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> list[Recorded]:
+    """Every span that was made."""
+    made: list[Recorded] = []
+
+    @contextmanager
+    def start(name, *, kind, attributes):
+        made.append(Recorded(name, kind, dict(attributes)))
+        yield made[-1]
+
+    trace = ModuleType("opentelemetry.trace")
+    trace.get_tracer = lambda name: SimpleNamespace(start_as_current_span=start)
+    trace.SpanKind = SimpleNamespace(CLIENT="client")
+    trace.StatusCode = SimpleNamespace(ERROR="error")
+    monkeypatch.setitem(sys.modules, "opentelemetry", ModuleType("opentelemetry"))
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", trace)
+    return made
+
+
+def test_a_call_is_a_span_with_counts_and_without_any_text(spans):
+    make(REPLY)
+    (span,) = spans
+    assert (span.name, span.kind, span.status) == ("chat groq", "client", "unset")
+    assert span.attributes["gen_ai.operation.name"] == "chat"
+    assert span.attributes["gen_ai.response.model"] == "llama-3.3-70b"
+    assert span.attributes["gen_ai.usage.input_tokens"] == 900
+    assert span.attributes["gen_ai.usage.output_tokens"] == 80
+    said = repr(span.attributes)
+    for private in (CALL.request.user, CALL.request.system, CALL.request.question, REPLY.text):
+        assert private not in said
+    assert CALL.task.hex() not in said
+
+
+def test_a_failed_call_is_a_span_with_the_class_of_its_failure(spans):
+    make(ProviderError("rate_limited", "slow down"))
+    (span,) = spans
+    assert (span.status, span.attributes["error.type"]) == ("error", "rate_limited")
+
+
+def test_without_opentelemetry_a_call_is_made_all_the_same(monkeypatch):
+    monkeypatch.setitem(sys.modules, "opentelemetry.trace", None)
+    event, _ = make(REPLY)
+    assert isinstance(event, events.ModelReplied)

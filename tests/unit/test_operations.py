@@ -13,7 +13,7 @@ from synapse.core.errors import NotFound, Refused, TextError
 from synapse.core.memory.memory import LABEL_CHARACTERS_MAX, TAGS_MAX, TEXT_BYTES_MAX
 from synapse.core.messages import Push, Want
 from synapse.core.reasoning.task import TASK_BYTES_MAX
-from synapse.operations.remembering import QUERY_BYTES_MAX, RESULTS_MAX
+from synapse.operations.recalling import QUERY_BYTES_MAX, RESULTS_MAX, Sought
 from synapse.operations.verbs import PAGE_MAX
 from synapse.transport.in_process import Neighbourhood
 from tests.driving import Driven, running, spore, until
@@ -45,8 +45,9 @@ async def remembered(one: Driven, *texts: str, **options: Any) -> list[str]:
     return ids
 
 
-def found(one: Driven, query: str, **options: Any) -> list[str]:
-    return [result.id for result in one.operations.recall(query, **options).results]
+async def found(one: Driven, query: str, **options: Any) -> list[str]:
+    recall = await one.operations.recall(query, Sought(**options))
+    return [result.id for result in recall.results]
 
 
 # Remember, recall, forget
@@ -54,7 +55,7 @@ def found(one: Driven, query: str, **options: Any) -> list[str]:
 
 async def test_what_is_remembered_is_recalled(one: Driven) -> None:
     [moon, _] = await remembered(one, "The tides follow the moon.", "Bread needs salt.")
-    recall = one.operations.recall("moon tides")
+    recall = await one.operations.recall("moon tides")
     assert [result.id for result in recall.results] == [moon]
     [result] = recall.results
     assert (result.text, result.kind, result.scope) == (
@@ -81,10 +82,10 @@ async def test_recall_is_filtered_inside_the_search(one: Driven) -> None:
         one, "the tides, a fact that is much longer", kind="fact", tags=["sea"]
     )
     [private] = await remembered(one, "the tides in private", scope="private")
-    assert found(one, "tides", kind="fact", limit=1) == [fact]
-    assert found(one, "tides", tag="sea", limit=1) == [fact]
-    assert private not in found(one, "tides", scope="shared", limit=50)
-    assert found(one, "tides", author="00" * 32) == []
+    assert await found(one, "tides", kind="fact", limit=1) == [fact]
+    assert await found(one, "tides", tag="sea", limit=1) == [fact]
+    assert private not in await found(one, "tides", scope="shared", limit=50)
+    assert await found(one, "tides", author="00" * 32) == []
 
 
 async def test_what_is_forgotten_is_neither_found_nor_shown_but_its_header_stays(
@@ -94,7 +95,7 @@ async def test_what_is_forgotten_is_neither_found_nor_shown_but_its_header_stays
     records = one.operations.health().records
     assert (await one.operations.forget(memory_id)).scope == "shared"
 
-    assert found(one, "tides") == []
+    assert await found(one, "tides") == []
     view = one.operations.memory(memory_id)
     assert (view.text, view.retracted) == (None, True)
     assert one.operations.health().records == records + 1  # the retraction; nothing left the set
@@ -134,14 +135,16 @@ async def test_a_private_memory_is_in_no_record_and_in_no_message(one: Driven) -
     [memory_id] = await remembered(one, "my secret garden", scope="private", tags=["hidden"])
     secret = b"secret garden"
 
-    assert found(one, "garden") == [memory_id]
+    assert await found(one, "garden") == [memory_id]
     assert not [each for each in one.log.scan() if secret in each.header_data + (each.body or b"")]
     assert one.log.read([bytes.fromhex(memory_id)]) == []
     replies = await one.driver.exchange(CALLER.key, [Want((bytes.fromhex(memory_id),))])
     assert [each for reply in replies for each in getattr(reply, "records", ())] == []
     assert one.operations.health().memories_private == 1
     assert one.operations.memory(memory_id).scope == "private"
-    assert [result.id for result in one.operations.collective_knowledge("garden").results] == []
+    assert [
+        result.id for result in (await one.operations.collective_knowledge("garden")).results
+    ] == []
     assert one.operations.memory_overview().recent == []
 
 
@@ -172,7 +175,7 @@ async def test_a_forgotten_private_memory_leaves_nothing_behind(one: Driven) -> 
         one.operations.memory(memory_id)
     with pytest.raises(NotFound):
         await one.operations.forget(memory_id)
-    assert found(one, "garden") == []
+    assert await found(one, "garden") == []
     assert one.operations.health().records == records
 
 
@@ -336,17 +339,19 @@ async def test_any_limit_is_kept_within_bounds(one: Driven, limit: int) -> None:
     await remembered(one, *(f"the tides {n}" for n in range(3)))
     await one.operations.submit_task("tides?")
     most = max(1, limit)
-    assert 1 <= len(one.operations.recall("tides", limit=limit).results) <= min(most, RESULTS_MAX)
+    assert 1 <= len(await found(one, "tides", limit=limit)) <= min(most, RESULTS_MAX)
     assert 1 <= len(one.operations.memory_overview(limit=limit).recent) <= min(most, PAGE_MAX)
     assert len(one.operations.tasks(limit=limit).tasks) == 1
-    assert 1 <= len(one.operations.collective_knowledge(limit=limit).results) <= most
-    assert 1 <= len(one.operations.collective_knowledge("tides", limit=limit).results) <= most
+    assert 1 <= len((await one.operations.collective_knowledge(limit=limit)).results) <= most
+    assert (
+        1 <= len((await one.operations.collective_knowledge("tides", limit=limit)).results) <= most
+    )
 
 
 @pytest.mark.parametrize("query", ["", " ", "a\x00", "x" * (QUERY_BYTES_MAX + 1)])
 async def test_a_query_that_asks_nothing_is_refused(one: Driven, query: str) -> None:
     with pytest.raises(TextError):
-        one.operations.recall(query)
+        await one.operations.recall(query)
 
 
 @pytest.mark.parametrize("url", ["", "spore.example", "ftp://a.example", "http://u:p@a.example"])

@@ -169,6 +169,17 @@ async def test_a_private_task_is_answered_and_leaves_no_record(one: Driven) -> N
 
 
 @pytest.mark.promise("private")
+async def test_a_private_task_shows_its_checks_and_leaves_no_trace_in_the_ledger_of_calls(
+    one: Driven,
+) -> None:
+    view = await answered(one, "What is 6 * 7?", PRIVATE)
+    assert {check.passed for check in view.verdicts} == {True, False}
+    shared = await answered(one)
+    named = {row.task for row in one.driver.attempts.recent(100)}
+    assert named == {"", shared.task_id}
+
+
+@pytest.mark.promise("private")
 async def test_a_private_task_is_hidden_unless_private_ones_are_asked_for(one: Driven) -> None:
     shared, private = await answered(one), await answered(one, "What is my name?", PRIVATE)
     operations = one.operations

@@ -153,7 +153,7 @@ async def test_a_private_memory_is_kept_and_only_its_keeper_sees_it(keyed: Spore
     reply = await keyed.client.post("/remember", data=form)
     kept = await page(keyed, reply.headers["location"])
     await keyed.finds(1)
-    [found] = keyed.operations.recall("mine").results
+    [found] = (await keyed.operations.recall("mine")).results
 
     assert "on this spore alone" in kept.words
     assert "only mine" not in kept.words
@@ -416,7 +416,7 @@ async def test_a_private_draft_comes_back_ticked_and_the_other_form_is_left_alon
 ) -> None:
     form = {"task": QUESTION, "private": "yes", "key": "wrong"}
     home = assert_sound((await keyed.client.post("/ask", data=form)).text)
-    ticks = [one for one in home.named("input") if one.get("type") == "checkbox"]
+    ticks = [one for one in home.named("input") if one.get("name") == "private"]
     assert ["checked" in one for one in ticks] == [True, False]
 
 

@@ -17,13 +17,14 @@ from benchmarks.answers.solvers.solver import (
     GIVES_UP,
     HOLDS_ON,
     HYPOTHESES_MAX,
+    LOOKED_AT,
+    REACH_MIN,
     RECALLS,
     Call,
     Candidates,
     Solver,
     only_pairs,
     pairs_in,
-    shared,
 )
 
 NAME: Final = "colouring"
@@ -31,7 +32,7 @@ NONE: Final = "impossible"
 VERTICES_MAX: Final = 40  # the exact check searches; at this size it takes milliseconds
 COLOURS_MAX: Final = 6
 QUOTED_MAX: Final = 6  # quoted colourings that are tried before a search of one's own
-ALIKE_MIN: Final = 0.4  # share of edges from which a remembered graph is a twin; no source
+ALIKE_MIN: Final = 0.6  # of its edges are ours: strangers share a quarter, twins two thirds
 
 Edge = tuple[int, int]
 Colours = list[int]  # by vertex, counted from 0; -1 for none
@@ -150,11 +151,12 @@ def colourings(one: Graph, at_most: int) -> list[Colours]:
 
 
 class Best:
-    """The few colourings seen with the fewest edges between like colours."""
+    """The few colourings seen with the fewest clashing edges, and what memories deny."""
 
     def __init__(self, one: Graph, call: Call) -> None:
         self.graph = one
         self.call = call
+        self.recalls = RECALLS if denied(one, call) else 0.0
         self.seen: dict[str, int] = {}
         self.worst = 1_000
         self.solved = False
@@ -178,51 +180,71 @@ class Best:
         found = [(text, float(clashes)) for text, clashes in self.seen.items()]
         if self.solved:
             return [one for one in found if one[1] == 0]
-        return [*found, (NONE, denial + (RECALLS if denied(self.graph, self.call) else 0.0))]
+        return [*found, (NONE, denial + self.recalls)]
 
 
 def denied(one: Graph, call: Call) -> bool:
-    """Whether a memory says that a graph much like this one cannot be coloured."""
-    return any(
-        NONE in text
-        and (twin := parse(text)) is not None
-        and shared(one.edges, twin.edges) >= ALIKE_MIN
-        for text in call.memories
-    )
+    """Whether a memory says that a graph much like this one cannot be coloured.
+
+    Comparing is paid for: whoever has spent all its steps looks no further.
+    """
+    for text in call.memories:
+        twin = parse(text) if NONE in text else None
+        if twin is None or not call.meter.spend(LOOKED_AT):
+            continue
+        looked_at = twin.edges[:LOOKED_AT]
+        if sum(b in one.near[a] for a, b in looked_at if a < len(one.near)) >= ALIKE_MIN * len(
+            looked_at
+        ):
+            return True
+    return False
 
 
 def quoted(one: Graph, call: Call) -> list[Colours]:
-    """Colourings that others and memories hold; what they leave open is drawn."""
+    """Colourings that others give, and those of memories that get far enough to begin at.
+
+    What they leave open is drawn; to try a memory is paid for.
+    """
+    texts = [*((text, False) for text in call.others), *((text, True) for text in call.memories)]
     found = []
-    for text in call.quoted:
+    for text, remembered in texts:
         named = pairs_in(text)
-        if "1" in named:
-            given = [named.get(str(vertex + 1), 0) for vertex in range(len(one.near))]
-            found.append(
-                [
-                    colour - 1 if 1 <= colour <= one.colours else call.rng.randrange(one.colours)
-                    for colour in given
-                ]
-            )
+        if "1" not in named or (remembered and call.meter.empty):
+            continue
+        given = [named.get(str(vertex + 1), 0) for vertex in range(len(one.near))]
+        colours = [
+            colour - 1 if 1 <= colour <= one.colours else call.reading.randrange(one.colours)
+            for colour in given
+        ]
+        if not remembered or reach(one, colours, call) >= REACH_MIN * len(one.edges):
+            found.append(colours)
     return found[:QUOTED_MAX]
 
 
+def reach(one: Graph, colours: Colours, call: Call) -> int:
+    """How many edges a colouring satisfies before the first between like colours."""
+    for number, (a, b) in enumerate(one.edges):
+        if colours[a] == colours[b]:
+            call.meter.spend(number + 1)
+            return number
+    call.meter.spend(len(one.edges))
+    return len(one.edges)
+
+
 def try_quoted(one: Graph, call: Call, best: Best) -> Colours | None:
-    """Note the quoted colourings that are proper; the one that got furthest before a clash.
+    """Note a quoted colouring that is proper, while steps last; the one that got furthest.
 
     None where an answer is barred: a search should begin elsewhere.
     """
     furthest, reached = None, -1
     for colours in quoted(one, call) if call.barred is None else ():
-        clash = next(
-            (at for at, (a, b) in enumerate(one.edges) if colours[a] == colours[b]),
-            len(one.edges),
-        )
-        call.meter.spend(clash + 1)
-        if clash == len(one.edges):
+        if call.meter.empty or best.solved:
+            break
+        far = reach(one, colours, call)
+        if far == len(one.edges):
             best.note(colours, 0)
-        if clash > reached:
-            furthest, reached = colours, clash
+        if far > reached:
+            furthest, reached = colours, far
     return furthest
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import permutations
 from operator import mul
+from random import Random
 from typing import Final
 
 from benchmarks.answers.solvers.solver import (
@@ -224,7 +225,7 @@ class Best:
 
     def give_up(self) -> None:
         """Note the longest partial solution, filled up as it may be."""
-        whole = filled(self.puzzle, self.deepest, self.call)
+        whole = filled(self.puzzle, self.deepest, self.call.rng)
         self.note(whole, float(max(1, wrong_columns(self.puzzle, whole))))
 
     def candidates(self) -> Candidates:
@@ -235,9 +236,16 @@ class Best:
 
 
 def quoted(one: Puzzle, call: Call) -> list[Digits]:
-    """Digits that others and memories give to our letters, each digit once."""
+    """Digits that others give to our letters, and memories of puzzles that share a word with ours.
+
+    Each digit once; an answer without its puzzle is taken for one of ours.
+    """
     found = []
     for text in call.quoted:
+        twin = parse(text)
+        words = set(() if twin is None else (*twin.words, twin.total))
+        if twin is not None and not (call.meter.spend() and words & {*one.words, one.total}):
+            continue
         digits: Digits = {}
         for letter, digit in pairs_in(text).items():
             if letter in one.letters and digit <= 9 and digit not in digits.values():
@@ -247,10 +255,10 @@ def quoted(one: Puzzle, call: Call) -> list[Digits]:
     return found[:QUOTED_MAX]
 
 
-def filled(one: Puzzle, digits: Digits, call: Call) -> Digits:
+def filled(one: Puzzle, digits: Digits, rng: Random) -> Digits:
     """All letters: those without a digit draw one of the rest, a leading 0 only as the last."""
     rest = [digit for digit in range(10) if digit not in digits.values()]
-    call.rng.shuffle(rest)
+    rng.shuffle(rest)
     whole = dict(digits)
     open_ = [letter for letter in one.letters if letter not in whole]
     for letter in sorted(open_, key=lambda letter: letter not in one.leading):
@@ -265,17 +273,18 @@ def try_quoted(one: Puzzle, call: Call, best: Best) -> list[Digits]:
         return []
     told = quoted(one, call)
     for digits in told:
-        call.meter.spend(len(one.letters))
-        whole = filled(one, digits, call)
+        if best.solved or not call.meter.spend(len(one.letters)):
+            break
+        whole = filled(one, digits, call.reading)
         best.note(whole, float(wrong_columns(one, whole)))
     return told
 
 
 def starts(one: Puzzle, call: Call, best: Best) -> Iterator[Digits]:
     """Where a search may begin: at quoted digits, then anywhere, without end."""
-    yield from (filled(one, digits, call) for digits in try_quoted(one, call, best))
+    yield from (filled(one, digits, call.reading) for digits in try_quoted(one, call, best))
     while True:
-        yield filled(one, {}, call)
+        yield filled(one, {}, call.rng)
 
 
 # The ways.
@@ -447,7 +456,7 @@ def beam(one: Puzzle, call: Call) -> Candidates:
         call.rng.shuffle(grown)
         states = grown[:BEAM_WIDTH]
     for digits, _ in states:
-        whole = filled(one, digits, call)
+        whole = filled(one, digits, call.rng)
         if best.note(whole, float(wrong_columns(one, whole))):
             break
     return best.candidates()

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import permutations
+from functools import cache, lru_cache
+from itertools import permutations, product
 from typing import Final
 
 from benchmarks.answers.solvers.solver import (
@@ -76,7 +77,17 @@ def asked(numbers: Sequence[int]) -> str:
 
 def combined(left: Value, right: Value, sign: str) -> Value | None:
     """One operation; None for a division by 0."""
-    a, b, c, d = left.above, left.below, right.above, right.below
+    made = _operated((left.above, left.below), (right.above, right.below), sign)
+    return Value(*made, (sign, left.tree, right.tree)) if made is not None else None
+
+
+Ratio = tuple[int, int]
+"""Above and below the line, without common divisors; below it stands 1 or more."""
+
+
+def _operated(left: Ratio, right: Ratio, sign: str) -> Ratio | None:
+    a, b = left
+    c, d = right
     if sign == "+":
         above, below = a * d + c * b, b * d
     elif sign == "-":
@@ -90,7 +101,7 @@ def combined(left: Value, right: Value, sign: str) -> Value | None:
     if below != 1:
         divisor = math.gcd(above, below)
         above, below = above // divisor, below // divisor
-    return Value(above, below, (sign, left.tree, right.tree))
+    return above, below
 
 
 def shown(tree: Tree) -> str:
@@ -177,27 +188,45 @@ def right_answer(numbers: Numbers) -> str:
     return min(solutions(tuple(sorted(numbers))), default=NONE)
 
 
-@lru_cache(maxsize=2_048)
+@lru_cache(maxsize=4_096)
 def solutions(numbers: Numbers) -> frozenset[str]:
-    """Every expression that makes 24, in normal form."""
-    found = set()
+    """Every expression that makes 24, in normal form.
 
-    def search(values: list[Value]) -> None:
-        if len(values) == 1:
-            if values[0].hits:
-                found.add(shown(values[0].tree))
-            return
-        for i, one in enumerate(values):
-            for j, other in enumerate(values):
-                if i != j:
-                    rest = [value for at, value in enumerate(values) if at not in (i, j)]
-                    for sign in "+-*/" if i < j else "-/":
-                        value = combined(one, other, sign)
-                        if value is not None:
-                            search([*rest, value])
+    First what values any choice of the numbers can make, and from which two; then, backwards from
+    24, the expressions.
+    """
+    every = (1 << len(numbers)) - 1
+    made: dict[int, dict[Ratio, list[_Origin]]] = {
+        1 << at: {(number, 1): []} for at, number in enumerate(numbers)
+    }
+    for chosen in range(1, every + 1):
+        found = made.setdefault(chosen, {})
+        part = (chosen - 1) & chosen
+        while part:
+            rest = chosen ^ part
+            signs = "+-*/" if part > rest else "-/"  # a sum is the same the other way round
+            for left, right, sign in product(made[part], made[rest], signs):
+                value = _operated(left, right, sign)
+                if value is not None and (chosen != every or value == (TARGET, 1)):
+                    found.setdefault(value, []).append((sign, part, left, right))
+            part = (part - 1) & chosen
 
-    search([Value(number, 1, number) for number in numbers])
-    return frozenset(found)
+    @cache
+    def trees(chosen: int, value: Ratio) -> tuple[Tree, ...]:
+        if not made[chosen][value]:
+            return (value[0],)
+        ways: dict[str, Tree] = {}
+        for sign, part, left, right in made[chosen][value]:
+            for one, other in product(trees(part, left), trees(chosen ^ part, right)):
+                ways.setdefault(shown((sign, one, other)), (sign, one, other))
+        return tuple(ways.values())
+
+    makes_24 = (TARGET, 1) in made[every]
+    return frozenset(map(shown, trees(every, (TARGET, 1)))) if makes_24 else frozenset()
+
+
+_Origin = tuple[str, int, Ratio, Ratio]
+"""(sign, which of the numbers made the left side, its value, the right side's)"""
 
 
 # What the ways share.
@@ -234,9 +263,10 @@ class Nearest:
 
 
 def told(numbers: Numbers, call: Call, *, whole: bool = False) -> Value | None:
-    """A quoted expression that makes 24 of these numbers; `whole` trusts no fractions.
+    """What a quoted expression that makes 24 is worth here; `whole` trusts no fractions.
 
-    Whoever reads an expression works it out, and pays for it.
+    One of these very numbers is taken over. Of one that shares all but two numbers the frame is
+    kept, and ours are tried where the two stood. Reading and trying are paid for.
     """
     if call.barred is not None:
         return None
@@ -244,16 +274,67 @@ def told(numbers: Numbers, call: Call, *, whole: bool = False) -> Value | None:
     for text in call.quoted:
         for part in re.split(r"->|\n|Answer:?", text[:2_000]):
             found = read(part.strip(" ."))
-            if found is not None and call.meter.spend(3) and found[0].hits and found[1] == own:
-                if whole and not _stays_whole(found[0].tree):
-                    continue
-                return found[0]
+            if found is None or not call.meter.spend(3) or not found[0].hits:
+                continue
+            made = found[0] if found[1] == own else adapted(found[0].tree, own, call)
+            if made is not None and not (whole and _worked(made.tree) is None):
+                return made
     return None
 
 
-def _stays_whole(tree: Tree) -> bool:
-    value = _worked(tree)
-    return value is not None
+def adapted(tree: Tree, numbers: Numbers, call: Call) -> Value | None:
+    """An expression that makes 24, with two of its numbers given up for two of ours."""
+    for part, pair in innermost(tree):
+        rest = Counter(_leaves(tree)) - Counter(pair)
+        ours = sorted((Counter(numbers) - rest).elements())
+        if len(ours) != 2 or len(numbers) != len(_leaves(tree)):
+            continue
+        one, other = (Value(number, 1, number) for number in ours)
+        wanted = valued(part)
+        for left, right, sign in _both_ways(one, other):
+            if wanted is None or not call.meter.spend():
+                return None
+            made = combined(left, right, sign)
+            if made is not None and (made.above, made.below) == (wanted.above, wanted.below):
+                return valued(_replaced(tree, part, made.tree))
+    return None
+
+
+def innermost(tree: Tree) -> Iterator[tuple[Tree, tuple[int, int]]]:
+    """The parts of an expression that join two of its numbers, and these."""
+    match tree:
+        case (_, int(one), int(other)):
+            yield tree, (one, other)
+        case (_, left, right):
+            yield from innermost(left)
+            yield from innermost(right)
+
+
+def _leaves(tree: Tree) -> list[int]:
+    return [tree] if isinstance(tree, int) else _leaves(tree[1]) + _leaves(tree[2])
+
+
+def valued(tree: Tree) -> Value | None:
+    """An expression worked out; None where it divides by 0."""
+    if isinstance(tree, int):
+        return Value(tree, 1, tree)
+    left, right = valued(tree[1]), valued(tree[2])
+    return None if left is None or right is None else combined(left, right, tree[0])
+
+
+def joined(one: int, other: int) -> list[Value]:
+    """What one operation makes of two numbers."""
+    ways = _both_ways(Value(one, 1, one), Value(other, 1, other))
+    made = (combined(left, right, sign) for left, right, sign in ways)
+    return [value for value in made if value is not None]
+
+
+def _replaced(tree: Tree, part: Tree, other: Tree) -> Tree:
+    if tree is part:
+        return other
+    if isinstance(tree, int):
+        return tree
+    return tree[0], _replaced(tree[1], part, other), _replaced(tree[2], part, other)
 
 
 def _worked(tree: Tree) -> int | None:

@@ -97,7 +97,8 @@ class Member:
         `memories` texts that may quote earlier tasks with their answers.
         """
         meter = Meter(self.steps if steps is None else steps)
-        call = Call(temperature, rng, meter, tuple(others), barred, tuple(memories))
+        reading = Random(rng.getrandbits(64))  # so that reading moves no draw of the search itself
+        call = Call(temperature, rng, meter, tuple(others), barred, tuple(memories), reading)
         candidates = self.solve(text, call)
         if candidates is None:
             return Answer("", (), 0, abstained=True)

@@ -19,13 +19,14 @@ from benchmarks.answers.solvers.solver import (
     GIVES_UP,
     HOLDS_ON,
     HYPOTHESES_MAX,
+    LOOKED_AT,
+    REACH_MIN,
     RECALLS,
     Call,
     Candidates,
     Solver,
     only_pairs,
     pairs_in,
-    shared,
 )
 
 NAME: Final = "sat"
@@ -33,7 +34,7 @@ NONE: Final = "unsatisfiable"
 VARIABLES_MAX: Final = 20  # the exact check writes out the truth table: 2**20 bits
 CLAUSES_MAX: Final = 400
 QUOTED_MAX: Final = 6  # quoted assignments that are tried before a search of one's own
-ALIKE_MIN: Final = 0.4  # share of clauses from which a remembered formula is a twin; no source
+ALIKE_MIN: Final = 0.25  # of its clauses are ours: strangers share none, twins half
 
 Clause = tuple[int, ...]
 Values = list[bool]  # by variable; the one at 0 is unused
@@ -46,6 +47,7 @@ class Formula:
     variables: int
     clauses: tuple[Clause, ...]
     where: dict[int, tuple[int, ...]]
+    known: frozenset[Clause]  # the clauses, each in order
 
 
 def formula(clauses: Sequence[Clause]) -> Formula:
@@ -57,7 +59,12 @@ def formula(clauses: Sequence[Clause]) -> Formula:
     for number, clause in enumerate(clauses):
         for literal in clause:
             where[literal].append(number)
-    return Formula(variables, tuple(clauses), {one: tuple(at) for one, at in where.items()})
+    return Formula(
+        variables,
+        tuple(clauses),
+        {one: tuple(at) for one, at in where.items()},
+        frozenset(tuple(sorted(clause)) for clause in clauses),
+    )
 
 
 _CLAUSE: Final = re.compile(r"\(([^()]*)\)")
@@ -221,10 +228,11 @@ class Walk:
 
 
 class Best:
-    """The few assignments seen that break the fewest clauses."""
+    """The few assignments seen that break the fewest clauses, and what memories deny."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, one: Formula, call: Call) -> None:
         self.call = call
+        self.recalls = RECALLS if denied(one, call) else 0.0
         self.seen: dict[tuple[bool, ...], int] = {}
         self.worst = 1_000
         self.solved = False
@@ -240,52 +248,72 @@ class Best:
             self.solved = True
         return self.solved
 
-    def candidates(self, one: Formula, denial: float) -> Candidates:
+    def candidates(self, denial: float) -> Candidates:
         """What was found, or what stands beside it when nothing was."""
         found = [(shown(values), float(broken)) for values, broken in self.seen.items()]
         if self.solved:
             return [one for one in found if one[1] == 0]
-        return [*found, (NONE, denial + (RECALLS if denied(one, self.call) else 0.0))]
+        return [*found, (NONE, denial + self.recalls)]
 
 
 def denied(one: Formula, call: Call) -> bool:
-    """Whether a memory says that a formula much like this one has no solution."""
-    return any(
-        NONE in text
-        and (twin := parse(text)) is not None
-        and shared(one.clauses, twin.clauses) >= ALIKE_MIN
-        for text in call.memories
-    )
+    """Whether a memory says that a formula much like this one has no solution.
+
+    Comparing is paid for: whoever has spent all its steps looks no further.
+    """
+    for text in call.memories:
+        twin = parse(text) if NONE in text else None
+        if twin is None or not call.meter.spend(LOOKED_AT):
+            continue
+        looked_at = sorted(twin.known)[:LOOKED_AT]
+        if sum(clause in one.known for clause in looked_at) >= ALIKE_MIN * len(looked_at):
+            return True
+    return False
 
 
 def quoted(one: Formula, call: Call) -> list[Values]:
-    """Assignments that others and memories hold; what they leave open is drawn."""
+    """Assignments that others give, and those of memories that get far enough to begin at.
+
+    What they leave open is drawn; to try a memory is paid for.
+    """
+    texts = [*((text, False) for text in call.others), *((text, True) for text in call.memories)]
     found = []
-    for text in call.quoted:
+    for text, remembered in texts:
         named = pairs_in(text)
-        if "x1" in named:
-            given = [named.get(f"x{number}") for number in range(one.variables + 1)]
-            found.append([bool(call.rng.getrandbits(1) if v is None else v) for v in given])
+        if "x1" not in named or (remembered and call.meter.empty):
+            continue
+        given = [named.get(f"x{number}") for number in range(one.variables + 1)]
+        values = [bool(call.reading.getrandbits(1) if v is None else v) for v in given]
+        if not remembered or reach(one, values, call) >= REACH_MIN * len(one.clauses):
+            found.append(values)
     return found[:QUOTED_MAX]
 
 
-def holds(one: Formula, values: Values, call: Call) -> bool:
-    """Whether an assignment satisfies every clause; looks no further than the first it breaks."""
+def reach(one: Formula, values: Values, call: Call) -> int:
+    """How many clauses an assignment satisfies before the first it breaks."""
     for number, clause in enumerate(one.clauses):
         if not any(values[abs(literal)] == (literal > 0) for literal in clause):
             call.meter.spend(number + 1)
-            return False
+            return number
     call.meter.spend(len(one.clauses))
-    return True
+    return len(one.clauses)
 
 
-def try_quoted(one: Formula, call: Call, best: Best) -> list[Values]:
-    """Note the quoted assignments that hold; all of them, unless an answer is barred."""
-    told = quoted(one, call) if call.barred is None else []
-    for values in told:
-        if holds(one, values, call) and best.note(values, 0):
+def try_quoted(one: Formula, call: Call, best: Best) -> Values | None:
+    """Note a quoted assignment that holds, while steps last; the one that got furthest.
+
+    None where an answer is barred: a search should begin elsewhere.
+    """
+    furthest, reached = None, -1
+    for values in quoted(one, call) if call.barred is None else ():
+        if call.meter.empty or best.solved:
             break
-    return told
+        far = reach(one, values, call)
+        if far == len(one.clauses):
+            best.note(values, 0)
+        if far > reached:
+            furthest, reached = values, far
+    return furthest
 
 
 def starts(one: Formula, call: Call) -> Iterator[Values]:
@@ -308,12 +336,12 @@ Move = Callable[[Walk], "int | None"]
 
 def local_search(one: Formula, call: Call, move: Move, *, moves: int, denial: float) -> Candidates:
     """Runs of so many moves from one start after another, until solved or out of steps."""
-    best = Best(call)
+    best = Best(one, call)
     for values in starts(one, call):
         walk = Walk(one, values, call)
         for _ in range(moves):
             if best.note(walk.values, len(walk.broken)):
-                return best.candidates(one, denial)
+                return best.candidates(denial)
             if call.meter.empty or not walk.broken:
                 break
             variable = move(walk)
@@ -321,7 +349,7 @@ def local_search(one: Formula, call: Call, move: Move, *, moves: int, denial: fl
                 walk.flip(variable)
         if call.meter.empty:
             break
-    return best.candidates(one, denial)
+    return best.candidates(denial)
 
 
 # The ways.
@@ -441,8 +469,11 @@ class Trail:
         return [self.values.get(v, phase[v]) for v in range(self.formula.variables + 1)]
 
 
-def preferences(one: Formula, call: Call, told: Sequence[Values]) -> tuple[list[int], Values]:
-    """Variables by how much their clauses weigh, and for each the value to try first."""
+def preferences(one: Formula, call: Call, told: Values | None) -> tuple[list[int], Values]:
+    """Variables by how much their clauses weigh, and for each the value to try first.
+
+    That is what was quoted where it gets further than the solver's own first guess.
+    """
     weights = {
         literal: sum(0.5 ** len(one.clauses[number]) for number in at)
         for literal, at in one.where.items()
@@ -458,15 +489,17 @@ def preferences(one: Formula, call: Call, told: Sequence[Values]) -> tuple[list[
     barred = pairs_in(call.barred or "")
     if "x1" in barred:
         phase = [not barred.get(f"x{number}", 0) for number in range(one.variables + 1)]
-    return order, told[0] if told else phase
+    if told is not None and reach(one, told, call) > reach(one, phase, call):
+        phase = told
+    return order, phase
 
 
 def splitting(one: Formula, call: Call) -> Candidates:
     """DPLL: split, propagate, take back; right whenever its steps suffice."""
-    best = Best(call)
+    best = Best(one, call)
     order, phase = preferences(one, call, try_quoted(one, call, best))
     if best.solved:
-        return best.candidates(one, HOLDS_ON)
+        return best.candidates(HOLDS_ON)
     trail = Trail(one, call)
 
     def search(literal: int) -> bool | None:
@@ -493,7 +526,7 @@ def splitting(one: Formula, call: Call) -> Candidates:
 
     if either(order[0]) is False and not best.seen:
         return [(NONE, 0.0)]
-    return best.candidates(one, HOLDS_ON)
+    return best.candidates(HOLDS_ON)
 
 
 def _note_deepest(trail: Trail, phase: Values, best: Best) -> None:
@@ -504,7 +537,7 @@ def _note_deepest(trail: Trail, phase: Values, best: Best) -> None:
 
 def dives(one: Formula, call: Call) -> Candidates:
     """Guess and propagate without ever taking back; on a conflict, guess afresh."""
-    best = Best(call)
+    best = Best(one, call)
     told = try_quoted(one, call, best)
     while not call.meter.empty and not best.solved:
         order, phase = preferences(one, call, told)
@@ -517,11 +550,15 @@ def dives(one: Formula, call: Call) -> Candidates:
             if not fits:
                 break
         _note_deepest(trail, phase, best)
-    return best.candidates(one, GIVES_UP)
+    return best.candidates(GIVES_UP)
 
 
 def resolution(one: Formula, call: Call) -> Candidates:
     """Resolve clauses, keeping short ones: refutes what it can, and guesses by them otherwise."""
+    best = Best(one, call)
+    try_quoted(one, call, best)
+    if best.solved:
+        return best.candidates(GIVES_UP)
     known: dict[Clause, None] = dict.fromkeys(tuple(sorted(clause)) for clause in one.clauses)
     at: dict[int, list[Clause]] = {literal: [] for literal in one.where}
     for clause in known:
@@ -542,18 +579,14 @@ def resolution(one: Formula, call: Call) -> Candidates:
                     fresh.append(resolvent)
                     for part in resolvent:
                         at[part].append(resolvent)
-    return _guessed(one, list(known), call)
+    return _guessed(one, list(known), call, best)
 
 
 RESOLVENT_MAX: Final = 3
 
 
-def _guessed(one: Formula, known: list[Clause], call: Call) -> Candidates:
-    """Assignments that the shortest known clauses ask for, and quoted ones."""
-    best = Best(call)
-    try_quoted(one, call, best)
-    if best.solved:
-        return best.candidates(one, GIVES_UP)
+def _guessed(one: Formula, known: list[Clause], call: Call, best: Best) -> Candidates:
+    """The assignment that the shortest known clauses ask for."""
     pull = [0.0] * (one.variables + 1)
     for clause in known:
         for literal in clause:
@@ -563,7 +596,7 @@ def _guessed(one: Formula, known: list[Clause], call: Call) -> Candidates:
         if variable not in trail.values:
             trail.assume(variable if pull[variable] > 0 else -variable)
     _note_deepest(Trail(one, call), trail.completed([False] * (one.variables + 1)), best)
-    return best.candidates(one, GIVES_UP if len(known) > 2 * len(one.clauses) else HOLDS_ON)
+    return best.candidates(GIVES_UP if len(known) > 2 * len(one.clauses) else HOLDS_ON)
 
 
 SOLVERS: Final[tuple[Solver[Formula], ...]] = (

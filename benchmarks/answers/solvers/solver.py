@@ -11,11 +11,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Generic, TypeVar
 
 HYPOTHESES_MAX: Final = 3
+# What is remembered is of another task: it is a place to begin at only where it gets that far
+# through our constraints.
+REACH_MIN: Final = 0.5  # no source
+LOOKED_AT: Final = 12  # parts of a remembered task, to tell whether it is much like ours
 # Costs, in nats, of saying that there is no solution, beside candidates whose cost is the number
 # of constraints they break. A habit of the solver, as a model's wording is; no source.
 GIVES_UP: Final = 0.0  # having found nothing, it says that there is nothing
@@ -60,6 +64,7 @@ class Call:
     others: tuple[str, ...] = ()  # what others answered
     barred: str | None = None  # an answer that must not be given again
     memories: tuple[str, ...] = ()  # worked tasks, quoted as text
+    reading: Random = field(default_factory=Random)  # draws for what a quoted answer leaves open
 
     @property
     def quoted(self) -> tuple[str, ...]:

@@ -1,20 +1,24 @@
 """Tasks drawn from a seed: fresh ones, and streams in which kinds of task come back varied.
 
 A kind hides what its variations share and no text says: the value of a product, an assignment, a
-partition, a set of numbers, the digits of letters. So an earlier answer helps whoever can carry it
-over and check it, and misleads whoever copies it once the kind has drifted. Assignments,
+partition, half of an expression, the digits of letters. So an earlier answer helps whoever can
+carry it over and check it, and misleads whoever copies it once the kind has drifted. Assignments,
 partitions and digits are made the only solution, so that right answers are equal answers.
 """
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Final, Protocol
 
 from benchmarks.answers.solvers import arithmetic, colouring, cryptarithm, game24, sat
 from benchmarks.answers.solvers.members import CHECKS, DOMAINS, SOLUTIONS
+from benchmarks.answers.solvers.solver import shared
 
 # Sizes at which the members are neither helpless nor perfect; found by trial.
 RESULT_DIGITS: Final = (4, 12)
@@ -23,6 +27,7 @@ VERTICES: Final = (11, 19)
 LETTERS: Final = (5, 8)
 DENIED_SHARE: Final = 0.25  # of the tasks that can be unsolvable, how many are
 FEW_SOLUTIONS: Final = 3
+NEAR_DUPLICATE: Final = 0.8  # Jaccard from which a task counts as met before; no source
 TRIES_MAX: Final = 400  # draws until a task has the wanted property; then whatever was drawn last
 
 
@@ -77,7 +82,7 @@ def stream(
     held_out: int = 0,
     domains: Sequence[str] = DOMAINS,
 ) -> Stream:
-    """Tasks of recurring kinds, each as likely as the next.
+    """Tasks of recurring kinds, each as likely as the next; none held out is nearly one of them.
 
     `drift` is the chance, before each task, that one kind becomes a near twin of itself with
     another right answer.
@@ -92,16 +97,42 @@ def stream(
             hidden[changed] = hidden[changed].drifted(rng)
         at = rng.randrange(kinds)
         tasks.append(_task(names[at], hidden[at].varied(rng)))
-    seen = {task.text for task in tasks}
     met = sorted({int(task.kind.rpartition("-")[2]) for task in tasks})
     kept: list[Task] = []
     for draw in range(4 * held_out):
         at = met[draw % len(met)]
         task = _task(names[at], hidden[at].varied(rng))
-        if task.text not in seen and len(kept) < held_out:
+        if len(kept) < held_out and nearness(task, (*tasks, *kept)) < NEAR_DUPLICATE:
             kept.append(task)
-            seen.add(task.text)
     return Stream(tuple(tasks), tuple(kept))
+
+
+def nearness(task: Task, others: Sequence[Task]) -> float:
+    """The largest Jaccard index of what a task is made of and what any of the others is."""
+    own = _parts(task.domain, task.text)
+    same = [one for one in others if one.domain == task.domain]
+    return max((shared(own, _parts(one.domain, one.text)) for one in same), default=0.0)
+
+
+@lru_cache(maxsize=4_096)
+def _parts(domain: str, text: str) -> frozenset[object]:
+    """Clauses, edges, words or numbers, whatever order they are written in.
+
+    Of things that come twice, the second is another thing.
+    """
+    if domain == sat.NAME and (formula := sat.parse(text)) is not None:
+        return frozenset(tuple(sorted(clause)) for clause in formula.clauses)
+    if domain == colouring.NAME and (graph := colouring.parse(text)) is not None:
+        return frozenset(graph.edges)
+    if domain == game24.NAME and (numbers := game24.parse(text)) is not None:
+        words = [str(number) for number in numbers]
+    else:
+        words = _WORD.findall(text)
+    counted = Counter(words)
+    return frozenset((word, nth) for word in counted for nth in range(counted[word]))
+
+
+_WORD: Final = re.compile(r"[A-Z]{1,8}\b|\d+")  # of a cryptarithm, or a number
 
 
 def _task(name: tuple[str, int], text: str) -> Task:
@@ -299,21 +330,54 @@ def _pair(classes: Sequence[int], rng: Random, *, alike: bool) -> colouring.Edge
             return a, b
 
 
-# The 24 game: the numbers stay, in another order.
+# The 24 game: two numbers stay, and how they make 24 with what the other two come to.
 
 
 @dataclass(frozen=True, slots=True)
 class _Numbers:
     numbers: tuple[int, ...]
+    given_up: tuple[int, int]  # those that change: they make `worth`, or no 24 at all
+    worth: game24.Value | None
 
     def varied(self, rng: Random) -> str:
-        return game24.asked(rng.sample(self.numbers, len(self.numbers)))
+        kept = list((Counter(self.numbers) - Counter(self.given_up)).elements())
+        pairs = [(a, b) for a in range(1, 14) for b in range(a, 14)]
+        rng.shuffle(pairs)
+        fits = (pair for pair in pairs if pair != self.given_up and self._fits(pair, kept))
+        numbers = [*kept, *next(fits, self.given_up)]
+        return game24.asked(rng.sample(numbers, len(numbers)))
 
-    def drifted(self, rng: Random) -> _Numbers:
+    def _fits(self, pair: tuple[int, int], kept: Sequence[int]) -> bool:
+        """Whether a pair is worth as much as the one given up, and makes 24 in as few ways."""
+        worths = [(made.above, made.below) for made in game24.joined(*pair)]
+        if self.worth is not None and (self.worth.above, self.worth.below) not in worths:
+            return False
+        ways = len(game24.solutions(tuple(sorted((*kept, *pair)))))
+        return _rarity(ways) == _rarity(len(game24.solutions(self.numbers)))
+
+    def drifted(self, rng: Random) -> Kind:
+        """Three of the numbers stay, and it is another two that change from now on."""
         numbers = list(self.numbers)
         at = rng.randrange(len(numbers))
         numbers[at] += 1 if numbers[at] < 13 else -1
-        return _Numbers(tuple(numbers))
+        return _framed(tuple(sorted(numbers)), rng)
+
+
+def _rarity(ways: int) -> int:
+    """0: impossible; 1: few ways; 2: many."""
+    return min(1, ways) + (ways > FEW_SOLUTIONS)
+
+
+def _framed(numbers: tuple[int, ...], rng: Random) -> _Numbers:
+    """These numbers, and which two of them are to change."""
+    found = sorted(game24.solutions(numbers))
+    if not found:
+        one, other = sorted(rng.sample(numbers, 2))
+        return _Numbers(numbers, (one, other), None)
+    read = game24.read(rng.choice(found))
+    assert read is not None, "it was written by the same module"
+    part, (one, other) = rng.choice(list(game24.innermost(read[0].tree)))
+    return _Numbers(numbers, (min(one, other), max(one, other)), game24.valued(part))
 
 
 def _numbers(rng: Random) -> Kind:
@@ -323,16 +387,10 @@ def _numbers(rng: Random) -> Kind:
         numbers = tuple(sorted(rng.randint(1, 13) for _ in range(4)))
         if len(set(numbers)) < 3:
             continue
-        count = len(game24.solutions(numbers))
-        if drawn < DENIED_SHARE:
-            fits = count == 0
-        elif drawn < 0.7:
-            fits = 1 <= count <= FEW_SOLUTIONS
-        else:
-            fits = count > FEW_SOLUTIONS
-        if fits:
+        wanted = 0 if drawn < DENIED_SHARE else 1 if drawn < 0.7 else 2
+        if _rarity(len(game24.solutions(numbers))) == wanted:
             break
-    return _Numbers(numbers)
+    return _framed(numbers, rng)
 
 
 # Cryptarithms: the digits of the letters stay, and the first word.

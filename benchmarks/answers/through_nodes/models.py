@@ -33,6 +33,7 @@ class Spent:
 
     calls: Counter[str] = field(default_factory=Counter)
     steps: Counter[str] = field(default_factory=Counter)
+    shown: dict[str, tuple[str, ...]] = field(default_factory=dict)  # memories, at the last call
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,7 @@ class SolverModel:
         drawn = self.drawn(ask, call.purpose, call.request.temperature)
         self.spent.calls[ask[0]] += 1
         self.spent.steps[ask[0]] += drawn.steps
+        self.spent.shown[ask[0]] = ask[1]
         if drawn.abstained:
             return LATENCY_MS, ModelFailed(call.call_id, "refused", "nothing to say")
         reply = ModelReplied(

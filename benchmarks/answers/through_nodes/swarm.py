@@ -33,6 +33,7 @@ from synapse.core.memory.record import MEMORY, Identity
 from synapse.core.node import Node, NodeSettings
 from synapse.core.reasoning.mechanisms import DEFAULTS, Quantum
 from synapse.core.reasoning.task import Task
+from synapse.core.text import Shareable
 from synapse.core.wall.release import Wall, constant
 from synapse.ports import Filter, Labels, Ranking
 from synapse.retrieval.inverted import InvertedIndex
@@ -140,12 +141,18 @@ class Swarm:
 
     # What users do.
 
-    def ask(self, at: int, text: str, *, form: str) -> Task:
-        """Submit a task to a node and let the swarm answer it."""
+    def ask(self, at: int, text: str, *, form: str, budget: int | None = None) -> Task:
+        """Submit a task to a node and let the swarm answer it.
+
+        `budget` is how often the node may ask its own models; what peers lend is theirs.
+        """
         station = self.stations[at]
         token = next(self._tokens)
         shared = _WALL.share(text, bytes_max=16_000)
-        self._queue.append((station, SubmitTask(token, shared, {"kind": constant(form)})))
+        wish: dict[str, Shareable] = {"kind": constant(form)}
+        if budget is not None:
+            wish["budget"] = budget
+        self._queue.append((station, SubmitTask(token, shared, wish)))
         self.run()
         made = self._made.pop(token)
         assert made is not None, "a task is never refused here"

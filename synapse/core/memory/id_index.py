@@ -47,6 +47,7 @@ class Blocks:
 
     keys: Sequence[Block] = ()
     sums: Sequence[int] = ()
+    firsts: Sequence[bytes] = ()  # the first key of each block, as far as an index is to move
 
 
 class IdIndex:
@@ -67,7 +68,17 @@ class IdIndex:
 
     def blocks(self) -> Blocks:
         """Everything that is in here now; later changes to the index leave it alone."""
-        return Blocks(tuple(self._blocks), tuple(total % _MODULUS for total in self._sums))
+        sums = tuple(total % _MODULUS for total in self._sums)
+        return Blocks(tuple(self._blocks), sums, tuple(self._firsts))
+
+    def move(self, before: Blocks, after: Blocks) -> None:
+        """Use blocks of `after`, which lie elsewhere, for the equal ones of `before` that did not
+        change since `blocks` gave them."""
+        places = {first: nth for nth, first in enumerate(before.firsts)}
+        for number, first in enumerate(self._firsts):
+            nth = places.get(first)
+            if nth is not None and self._blocks[number] is before.keys[nth]:
+                self._blocks[number] = after.keys[nth]
 
     def add(self, key: bytes) -> bool:
         """Insert a key; False when it was there."""

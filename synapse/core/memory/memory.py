@@ -9,6 +9,7 @@ from synapse.core.memory.record import MEMORY, Record
 TEXT_BYTES_MAX = 60_000  # of one memory; leaves room for tags and salt in a 64 KiB body
 LABEL_CHARACTERS_MAX = 64  # of a kind or a tag
 TAGS_MAX = 16
+FINDING = "finding"  # the kind of an answer that passed a check; it refers to its task first
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,16 @@ class Memory:
     author: str  # the writer's public key, hexadecimal; empty for a private memory
     created_ms: int
     shared: bool
+    operator: str = ""  # public key, hexadecimal; empty for a private memory
+    family: str = ""  # of the model that wrote it, as its author says; empty for people's
+    task: str = ""  # the id of the task that it is a finding about, hexadecimal
 
 
 def from_record(record: Record) -> Memory | None:
     """The memory a record holds; None for other kinds, erased bodies and nonsense."""
     if record.kind != MEMORY:
         return None
-    content = record.content()
+    content, refs = record.content(), record.header.refs
     text, kind, tags = content.get("text"), content.get("kind"), content.get("tags")
     if not isinstance(text, str) or not text.strip():
         return None
@@ -51,6 +55,9 @@ def from_record(record: Record) -> Memory | None:
         author=record.header.writer.hex(),
         created_ms=record.header.hlc.ms,
         shared=True,
+        operator=record.header.operator.hex(),
+        family=_label(content.get("family")),
+        task=refs[0].hex() if kind == FINDING and refs else "",
     )
 
 

@@ -1,15 +1,15 @@
 """From weighted positions to a posterior over answers: collapse is code, not a model.
 
     h_f(k) = sum of credibility x share of family f's votes for k / max(1, all of f's votes)
-    S(k)   = sum over f of  w_f h_f(k) / (1 + sum over u != f of max(0, rho_fu) h_u(k) m_uf)
+    S(k)   = sum over f of  w_f h_f(k) / (1 + c sum over u != f of max(0, rho_fu) h_u(k) m_uf)
              + T x sum over checks of k of their log likelihood ratios
     P(k)   = exp(S_k / T) / (exp(N / T) + sum_j exp(S_j / T))        N is "none of these"
 
 Scores are in nats. A family votes once, however many spores serve it. Families err together, so
-each further supporter adds less; m_uf = min(1, w_u / w_f) keeps a voice that is worth little from
-taking away much more than it brings. T stands for what is not known of that, so a check, whose
-rates are known, counts in full whatever T is. This module knows no grades: `Judgement` says what
-they came to. Sources and measurements: `docs/evidence.md`.
+each further supporter adds less (c is REDUNDANCY); m_uf = min(1, w_u / w_f) keeps a voice that is
+worth little from taking away much more than it brings. T stands for what is not known of that, so a
+check, whose rates are known, counts in full whatever T is. This module knows no grades: `Judgement`
+says what they came to. Sources and measurements: `docs/evidence.md`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.model_routing import EXTRACTIVE
 
 ERROR_CORRELATION: Final = 0.35  # between families, before any grades; measured 0.33 to 0.43
+# Families that err on the same hard tasks need not give the same answer there, so not all of the
+# correlation is redundancy. Chosen for the calibration on GSM8K and MATH-5, tested on CRUXEval.
+REDUNDANCY: Final = 0.8
 TEMPERATURE: Final = 2.5  # of the posterior; fitted on replayed teams, where it was 2 to 3
 DECIDED: Final = 0.8  # posterior at which asking more is not worth a call
 WEAK_MAX: Final = 0.8  # prose that nobody checked is never surer than this
@@ -73,8 +76,15 @@ class Judgement(Protocol):
     def none(self) -> float:
         """N, the score of "none of these", in nats."""
 
+    @property
+    def fitted(self) -> bool:
+        """Whether graded tasks have said how sure to be: else T and N are guesses."""
+
     def weight(self, family: str) -> float:
         """The vote of a family, in nats, 0 or more."""
+
+    def chance(self, family: str) -> float:
+        """How likely the family's next answer is right, 0 to 1."""
 
     def correlation(self, one: str, other: str) -> float:
         """How far two families' errors come together, -1 to 1."""
@@ -87,10 +97,15 @@ class Untaught:
     weigh: Callable[[str], float]
     temperature: float = TEMPERATURE
     none: float = 0.0
+    fitted: bool = False
 
     def weight(self, family: str) -> float:
         """What `weigh` says."""
         return self.weigh(family)
+
+    def chance(self, family: str) -> float:
+        """What the posterior would be if the family spoke alone."""
+        return 1 / (1 + math.exp((self.none - self.weight(family)) / self.temperature))
 
     def correlation(self, one: str, other: str) -> float:
         """The prior, for any two families."""
@@ -128,6 +143,7 @@ class Verdict:
     independence: float = 1.0  # how many independent votes the families amount to
     credit: tuple[float, ...] = ()  # of each vote for the leader's posterior; sums to 1, or all 0
     checked: Mapping[int, bool | None] = field(default_factory=dict)  # answer: passed, failed, not
+    evidence: Mapping[int, float] = field(default_factory=dict)  # of checks, in nats, by answer
 
     @property
     def supporters(self) -> tuple[int, ...]:
@@ -190,6 +206,7 @@ def count(
         independence=independence(voices, judged),
         credit=tuple(dict(zip(spoken, credit, strict=True)).get(i, 0.0) for i in range(len(votes))),
         checked=checked,
+        evidence=evidence,
     )
 
 
@@ -276,15 +293,19 @@ def _support(
 def _overlaps(
     voice: Voice, supporters: Sequence[Voice], answer: int, judgement: Judgement
 ) -> dict[str, float]:
-    if voice.weight <= 0:
-        return {}
     return {
-        other.family: max(0.0, judgement.correlation(voice.family, other.family))
+        other.family: overlap(voice, other, judgement.correlation(voice.family, other.family))
         * other.spread[answer]
-        * min(1.0, other.weight / voice.weight)
         for other in supporters
         if other is not voice
     }
+
+
+def overlap(voice: Voice, other: Voice, correlation: float) -> float:
+    """What another's whole support of the same answer adds to the divisor of a voice."""
+    if voice.weight <= 0:
+        return 0.0
+    return REDUNDANCY * max(0.0, correlation) * min(1.0, other.weight / voice.weight)
 
 
 def posterior(
@@ -301,28 +322,6 @@ def posterior(
         ((answer, one / total) for answer, one in odds.items()), key=lambda one: (-one[1], one[0])
     )
     return shares, none / total
-
-
-def settled(
-    verdict: Verdict,
-    votes: Sequence[Vote],
-    left: Sequence[str],
-    judgement: Judgement,
-    mechanisms: Mechanisms = ALL_ON,
-) -> bool:
-    """Whether families yet to be asked cannot change the leader, even if all name one rival.
-
-    Where checks have spoken nothing is settled: the next one may say otherwise.
-    """
-    if any(found is not None for found in verdict.checked.values()):
-        return False
-    ballot = [(votes[i], answer) for answer, each in verdict.members.items() for i in each]
-    for rival in (*(answer for answer, _ in verdict.shares[1:]), len(votes)):
-        more = [(Vote("", family), rival) for family in left]
-        scored = scores(heard([*ballot, *more], judgement, mechanisms), judgement, {}, mechanisms)
-        if scored.get(rival, 0.0) > scored[verdict.leader]:
-            return False
-    return True
 
 
 def independence(voices: Sequence[Voice], judgement: Judgement) -> float:

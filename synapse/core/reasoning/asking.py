@@ -97,7 +97,7 @@ class Asking:
                 request,
                 min(target.timeout_ms, left_ms),
                 purpose=purpose.value,
-                task=session.task.id,
+                task=b"" if session.task.wish.private else session.task.id,
                 cycle=session.cycle,
             )
         ]

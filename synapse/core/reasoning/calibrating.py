@@ -1,36 +1,68 @@
-"""Graded tasks as lessons in how sure to be: what was counted, and what turned out right."""
+"""Graded tasks as lessons in how sure to be: what was said, and what turned out right.
+
+Lessons are scored when they are fitted, by what is believed then. Their scores of old would not
+do: they come from the few grades there were, and a posterior fitted to them is too sure later.
+That each lesson's own grade is among those believed matters less (`docs/evidence.md`).
+"""
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
-from synapse.core.reasoning.aggregation import Judgement, Verdict
+from synapse.core.reasoning.aggregation import (
+    ALL_ON,
+    Judgement,
+    Mechanisms,
+    Verdict,
+    Vote,
+    heard,
+    scores,
+)
 from synapse.core.reasoning.ballot import Ballot
 
-LESSONS_MAX: Final = 200  # of one kind of task; fitting them takes about 40 ms
+LESSONS_MAX: Final = 200  # of one kind of task; scoring and fitting them takes about 50 ms
 FIT_EVERY: Final = 10  # lessons; between two fits the temperature moves little
 
-Lesson = tuple[tuple[float, ...], int | None]
+Outcome = tuple[Sequence[float], int | None]
 """(scores of the answers in nats, which of them was right); None when none of them was."""
 
 
-def lesson(
-    ballot: Ballot, verdict: Verdict, right: Mapping[bytes, bool], judgement: Judgement
-) -> Lesson:
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One graded task: the votes, each with the answer it was for, and which answer was right."""
+
+    ballot: tuple[tuple[Vote, int], ...]
+    right: int | None  # None when none of them was
+    evidence: Mapping[int, float] = field(default_factory=dict)  # of checks, in nats, by answer
+
+    def outcome(self, judgement: Judgement, mechanisms: Mechanisms = ALL_ON) -> Outcome:
+        """What this judgement makes of it."""
+        voices = heard(self.ballot, judgement, mechanisms)
+        scored = scores(voices, judgement, self.evidence, mechanisms)
+        answers = list(scored)
+        place = answers.index(self.right) if self.right is not None else None
+        return tuple(scored.values()), place
+
+
+def lesson(ballot: Ballot, verdict: Verdict, right: Mapping[bytes, bool]) -> Lesson:
     """What one graded task teaches. `right` says of graded positions whether they were right;
-    `verdict` is what `judgement` made of the ballot, best before it knew."""
-    none = math.log(verdict.none_posterior)
-    scores = tuple(
-        judgement.none + judgement.temperature * (math.log(share) - none)
-        for _, share in verdict.shares
+    `verdict` is what the ballot came to."""
+    said = tuple(
+        (ballot.votes[index], answer) for answer, each in verdict.members.items() for index in each
     )
-    for place, (first, _) in enumerate(verdict.shares):
-        if any(right.get(ballot.positions[index].id, False) for index in verdict.members[first]):
-            return scores, place
-    return scores, None
+    found = (
+        answer
+        for answer, _ in verdict.shares
+        if any(
+            right.get(ballot.positions[index].id, False)
+            and ballot.votes[index].answer == ballot.positions[index].answer  # no alternative of it
+            for index in verdict.members[answer]
+        )
+    )
+    return Lesson(said, next(found, None), dict(verdict.evidence))
 
 
 class Lessons:

@@ -18,7 +18,7 @@ from synapse.core.effects import Effect, Publish, SetTimer
 from synapse.core.events import ModelFailed, ModelReplied
 from synapse.core.memory.record import Draft
 from synapse.core.reasoning import concluding, drafts, prompts, writing
-from synapse.core.reasoning.aggregation import Judgement, Verdict, settled
+from synapse.core.reasoning.aggregation import Judgement, Verdict
 from synapse.core.reasoning.asking import Asking
 from synapse.core.reasoning.ballot import Ballot, Checker, fits, kind_of
 from synapse.core.reasoning.drafts import Share
@@ -33,9 +33,9 @@ from synapse.core.reasoning.session import (
     Search,
     Session,
     Waiting,
-    enough_to_decide,
     recalled,
 )
+from synapse.core.reasoning.stopping import enough_to_end, worth_asking
 from synapse.core.reasoning.task import ANSWER_BYTES_MAX, Task, read_position
 
 TEAM_MAX: Final = 7  # families of one task; from the eighth on each adds less than its call costs
@@ -293,8 +293,7 @@ class Deliberations:
             helpers=self._helpers(now_ms),
             has_models=bool(self._routing.families()),
             tunnelling=self.quantum.tunnelling,
-            settled=verdict is not None
-            and settled(verdict, ballot.votes, session.team, judgement, self.quantum.count),
+            settled=not worth_asking(ballot, verdict, session.team, judgement, self.quantum.count),
             now_ms=now_ms,
         )
         move, reason = next_move(progress)
@@ -315,9 +314,9 @@ class Deliberations:
                 return self._conclude(session, ballot, verdict, move, reason, now_ms=now_ms)
 
     def _ask_next(self, session: Session, ballot: Ballot, *, now_ms: int) -> list[Item]:
-        """The gate: as many of the next members as would decide if they all agreed, and now and
+        """The gate: as many of the next members as would end it if they all agreed, and now and
         then one more, of whom nothing would ever be learnt otherwise."""
-        number = enough_to_decide(
+        number = enough_to_end(
             ballot,
             session.team,
             self._trust.judgement(ballot.kind, now_ms=now_ms),

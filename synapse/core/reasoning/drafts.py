@@ -22,6 +22,7 @@ from synapse.core.reasoning.aggregation import DISSENT_MIN, Verdict
 from synapse.core.reasoning.ballot import Ballot
 from synapse.core.reasoning.canonical import digest
 from synapse.core.reasoning.kinds import Kind
+from synapse.core.reasoning.model_routing import EXTRACTIVE
 from synapse.core.reasoning.prompts import Reply
 from synapse.core.reasoning.task import (
     ANSWER_BYTES_MAX,
@@ -183,12 +184,29 @@ def grade(
     return Draft(GRADE, said, refs=(task.id, position.id))
 
 
-def finding(task: Task, answer: str, *, how: str, share: Share) -> Draft:
-    """A verified answer as a memory, which later tasks may recall and cite."""
-    text = share(f"{task.text}\n{answer}", bytes_max=FINDING_BYTES_MAX)
-    kind = share("finding", bytes_max=LABEL_BYTES_MAX)
-    tags = (share(how, bytes_max=LABEL_BYTES_MAX),)
-    return Draft(MEMORY, {"text": text, "kind": kind, "tags": tags}, refs=(task.id,))
+def finding(
+    task: Task, answer: str, *, how: str, share: Share, replaces: Sequence[bytes] = ()
+) -> Draft:
+    """A verified answer as a memory, which later tasks may recall and cite. `replaces` are ids of
+    findings that turned out wrong."""
+    said: dict[str, Shareable] = {
+        "text": share(f"{task.text}\n{answer}", bytes_max=FINDING_BYTES_MAX),
+        "kind": share("finding", bytes_max=LABEL_BYTES_MAX),
+        "tags": (share(how, bytes_max=LABEL_BYTES_MAX),),
+    }
+    if (family := _family_of(task, answer)) is not None:
+        said["family"] = share(family, bytes_max=LABEL_BYTES_MAX)
+    if replaces:  # no references: what refers to a text that is gone is taken back in its turn
+        said["replaces"] = tuple(replaces)[:CITES_MAX]
+    return Draft(MEMORY, said, refs=(task.id,))
+
+
+def _family_of(task: Task, answer: str) -> str | None:
+    """The family whose answer this is, when the outcome says so."""
+    if task.outcome is None or task.outcome.answer != answer:
+        return None
+    backed = (one for one in task.positions if one.id in task.outcome.supporters)
+    return next((one.family for one in backed if one.family != EXTRACTIVE), None)
 
 
 def _stop(reason: str, spent: Spent, share: Share) -> dict[str, Shareable]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from synapse.core.memory.record import Draft
 from synapse.core.reasoning import drafts
-from synapse.core.reasoning.ballot import kind_of
+from synapse.core.reasoning.ballot import Ballot, kind_of
 from synapse.core.reasoning.canonical import grouped
 from synapse.core.reasoning.drafts import Share
 from synapse.core.reasoning.model_routing import EXTRACTIVE
@@ -42,6 +42,14 @@ def by_position(task: Task, position: Position, *, right: bool, share: Share) ->
     ]
 
 
+def right_besides(task: Task, wrong: str, right: Collection[bytes]) -> str | None:
+    """The first answer given by one of the positions in `right` that does not say what is wrong."""
+    answers = [wrong, *(one.answer for one in task.positions)]
+    groups = grouped(answers, kind_of(task, answers), task.wish.choices).groups[1:]
+    told = zip(task.positions, groups, strict=True)
+    return next((one.answer for one, group in told if group and one.id in right), None)
+
+
 def later_tasks(task: Task, tasks: Iterable[Task]) -> list[Task]:
     """Earlier tasks that asked the same in the same words: what is right there is right here."""
     asked = words(task.text)
@@ -61,3 +69,14 @@ def graded_positions(task: Task) -> list[Position]:
         if one.family != EXTRACTIVE and not one.challenge:
             first.setdefault((one.author, one.family), one)
     return list(first.values())
+
+
+def carried(ballot: Ballot, task: Task, right: Mapping[bytes, bool]) -> dict[bytes, bool]:
+    """What grades of first beliefs say of the positions that are counted, which may be revised:
+    who says the same is as right. Nothing of answers that nobody graded."""
+    told = [one for one in task.positions if one.id in right]
+    answers = [one.answer for one in (*told, *ballot.positions)]
+    groups = grouped(answers, ballot.kind, ballot.choices).groups
+    known = {group: right[one.id] for one, group in zip(told, groups, strict=False)}
+    counted = zip(ballot.positions, groups[len(told) :], strict=True)
+    return {one.id: known[group] for one, group in counted if group in known}

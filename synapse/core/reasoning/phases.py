@@ -36,7 +36,7 @@ class Progress:
     hidden: bool  # ours are not shown yet, or peers that committed wait for our turn
     calls_pending: bool
     members_left: bool  # families of ours that have not been asked
-    settled: bool  # they could not change the leader any more
+    settled: bool  # asking them is not worth a call
     help_awaited: bool  # a peer with a family we lack, or one that committed, has not spoken
     nothing_recalled: bool  # the extractor found nothing that bears on the task
     past_deadline: bool
@@ -69,7 +69,7 @@ NEXT_MOVE: Final = (
          lambda p: p.decided and not p.extract_only and p.hidden, Move.REVEAL),
     Rule("the leader is sure enough",
          lambda p: p.decided and not p.extract_only, Move.COLLAPSE, "decided"),
-    Rule("families are left that could change the leader, and calls",
+    Rule("families are left that are worth asking, and calls",
          lambda p: p.members_left and p.budget_left and not (p.settled or p.past_deadline),
          Move.ASK),
     Rule("a peer is expected to speak",
@@ -84,7 +84,7 @@ NEXT_MOVE: Final = (
          lambda p: p.votes == 0, Move.GIVE_UP, "no_model_answered"),
     Rule("memory was quoted, and no model spoke",
          lambda p: p.extract_only, Move.COLLAPSE, EXTRACT),
-    Rule("whoever is left could not change the leader",
+    Rule("asking whoever is left is not worth a call",
          lambda p: p.settled, Move.COLLAPSE, "settled"),
     Rule("no call is left, and the leader failed a check",
          lambda p: not p.budget_left and p.refuted, Move.GIVE_UP, "refuted"),

@@ -10,7 +10,7 @@ from typing import Final
 from synapse.core.effects import Quote
 from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import Draft
-from synapse.core.reasoning.aggregation import Judgement, Mechanisms, Verdict
+from synapse.core.reasoning.aggregation import Verdict
 from synapse.core.reasoning.ballot import Ballot, Checker, Hear, gather
 from synapse.core.reasoning.model_routing import EXTRACTIVE
 from synapse.core.reasoning.phases import Progress
@@ -238,24 +238,3 @@ def recalled(search: Search, task: Task) -> tuple[Quote, ...]:
         for memory in search(task.text, QUOTES_MAX)
         if memory.shared
     )
-
-
-def enough_to_decide(
-    ballot: Ballot,
-    families: Sequence[str],
-    judgement: Judgement,
-    *,
-    leading: str,
-    mechanisms: Mechanisms,
-) -> int:
-    """The gate: how many of these, in this order, would decide if they all said `leading`.
-
-    All of them when even that would not do: they are asked at once, which is faster.
-    """
-    supposed = ballot
-    for number, family in enumerate(families, start=1):
-        supposed = supposed.and_if(family, leading)
-        verdict = supposed.count(judgement, mechanisms)
-        if verdict is not None and verdict.decided:
-            return number
-    return len(families)

@@ -263,21 +263,28 @@ def read_abstention(record: Record) -> Abstention | None:
     return Abstention(record.id, header.writer, reason, header.hlc.ms) if reason else None
 
 
-def read_verdict(record: Record) -> CheckVerdict | None:
-    """A verdict record: it names its position after its task, and says 0 or 1."""
-    header, fields = record.header, record.content()
+def read_verdict(
+    fields: Mapping[str, Any],
+    *,
+    verdict_id: bytes,
+    author: bytes,
+    operator: bytes,
+    refs: Sequence[bytes],
+    at_ms: int,
+) -> CheckVerdict | None:
+    """A verdict's body: it names its position after its task, and says 0 or 1."""
     passed = fields.get("passed")
-    if len(header.refs) < 2 or passed not in (0, 1):
+    if len(refs) < 2 or passed not in (0, 1):
         return None
     return CheckVerdict(
-        id=record.id,
-        author=header.writer,
-        operator=header.operator,
-        position=header.refs[1],
+        id=verdict_id,
+        author=author,
+        operator=operator,
+        position=refs[1],
         tool=text_of(fields, "tool")[:LABEL_CHARACTERS_MAX],
         passed=bool(passed),
         evidence=text_of(fields, "evidence")[:CLAIM_CHARACTERS_MAX],
-        created_ms=header.hlc.ms,
+        created_ms=at_ms,
     )
 
 

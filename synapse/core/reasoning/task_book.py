@@ -149,7 +149,7 @@ def _attach(task: Task, record: Record) -> bool:
         case "abstention":
             return _note(task.abstentions, read_abstention(record))
         case "verdict":
-            return _note(task.verdicts, read_verdict(record))
+            return _note(task.verdicts, _verdict(record))
         case "lease":
             return _take_lease(task, read_lease(record))
         case _:
@@ -179,6 +179,18 @@ def _note(kept: list[Note], note: Note | None) -> bool:
     kept.sort(key=lambda one: (one.created_ms, one.id))
     del kept[NOTES_MAX:]
     return note in kept
+
+
+def _verdict(record: Record) -> CheckVerdict | None:
+    header = record.header
+    return read_verdict(
+        record.content(),
+        verdict_id=record.id,
+        author=header.writer,
+        operator=header.operator,
+        refs=header.refs,
+        at_ms=header.hlc.ms,
+    )
 
 
 def _take_lease(task: Task, lease: Lease | None) -> bool:

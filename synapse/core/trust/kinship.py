@@ -3,13 +3,15 @@
 `correlation` is phi, the correlation of being wrong; `collision_rate` is how often two that were
 wrong gave the same answer. Both are shrunk to what was measured on other models, because phi of
 five tasks says next to nothing. Only one observer's grades are read, its own: nobody else can
-make two families look alike.
+make two families look alike. What is kept are whole numbers, so a grade costs its own task, and
+neither order nor time leaves a trace.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final
@@ -37,15 +39,35 @@ class _Pair:
 class Kinship:
     """What one observer's grades on one kind of task say of families in pairs."""
 
-    def __init__(self, grades: Iterable[Grade]) -> None:
+    def __init__(self, grades: Iterable[Grade] = ()) -> None:
+        self._tasks: dict[bytes, list[Grade]] = {}  # each task's grades, in the order of time
+        self._order: list[tuple[int, bytes, bytes]] = []  # (last grade's time and id, task)
         self._pairs: dict[tuple[str, str], _Pair] = {}
-        self.collision_rate = COLLISION_RATE
-        tasks = _by_task(grades)
-        for graded in tasks:
-            for one, other in combinations(sorted(graded), 2):
-                pair = self._pairs.setdefault((one, other), _Pair())
-                _note(pair, wrong=not graded[one].right, other_wrong=not graded[other].right)
-        self._measure_collisions(tasks)
+        self._agreed = self._told = self._telling = 0  # pairs that were wrong: alike; all; tasks
+        for grade in grades:
+            self.add(grade)
+
+    def add(self, grade: Grade) -> None:
+        """Count one more grade."""
+        self._leave(grade.task)
+        insort(self._tasks.setdefault(grade.task, []), grade, key=_when)
+        self._enter(grade.task)
+
+    def remove(self, grade: Grade) -> None:
+        """Count one no more. It must have been added."""
+        self._leave(grade.task)
+        grades = self._tasks[grade.task]
+        del grades[bisect_left(grades, _when(grade), key=_when)]
+        self._enter(grade.task)
+
+    @property
+    def collision_rate(self) -> float:
+        """How often two wrong answers to one task agree, shrunk to the prior."""
+        if not self._told:
+            return COLLISION_RATE
+        return (self._telling * self._agreed / self._told + COLLISION_TASKS * COLLISION_RATE) / (
+            self._telling + COLLISION_TASKS
+        )
 
     def correlation(self, one: str, other: str) -> float:
         """Phi of their errors, shrunk to the prior; the prior for who was never graded with."""
@@ -65,19 +87,50 @@ class Kinship:
         pair = self._pairs.get((min(one, other), max(one, other)), _Pair())
         return pair.both + pair.first + pair.second + pair.neither
 
-    def _measure_collisions(self, tasks: list[dict[str, Grade]]) -> None:
-        agreed = pairs = telling = 0
-        for graded in tasks:
-            wrong = [graded[family].answer for family in sorted(graded) if not graded[family].right]
-            known = [answer for answer in wrong if answer]
-            here = len(known) * (len(known) - 1) // 2
-            pairs += here
-            telling += here > 0
-            agreed += sum(one == other for one, other in combinations(known, 2))
-        if pairs:
-            self.collision_rate = (telling * agreed / pairs + COLLISION_TASKS * COLLISION_RATE) / (
-                telling + COLLISION_TASKS
-            )
+    # The newest tasks count; who comes in late may push one out, and who goes lets one in.
+
+    def _leave(self, task: bytes) -> None:
+        grades = self._tasks.get(task)
+        if not grades:
+            return
+        place = bisect_left(self._order, (*_when(grades[-1]), task))
+        first = max(0, len(self._order) - TASKS_MAX)
+        if place >= first:
+            self._count(task, -1)
+            if first:
+                self._count(self._order[first - 1][2], 1)
+        del self._order[place]
+
+    def _enter(self, task: bytes) -> None:
+        grades = self._tasks[task]
+        if not grades:
+            del self._tasks[task]
+            return
+        key = (*_when(grades[-1]), task)
+        insort(self._order, key)
+        first = max(0, len(self._order) - TASKS_MAX)
+        if bisect_left(self._order, key) >= first:
+            self._count(task, 1)
+            if first:
+                self._count(self._order[first - 1][2], -1)
+
+    def _count(self, task: bytes, by: int) -> None:
+        """Count one task, or no more; of each family its last grade."""
+        graded = {grade.family: grade for grade in self._tasks[task]}
+        families = sorted(graded)
+        for one, other in combinations(families, 2):
+            pair = self._pairs.setdefault((one, other), _Pair())
+            _note(pair, by, wrong=not graded[one].right, other_wrong=not graded[other].right)
+            if not (pair.both or pair.first or pair.second or pair.neither):
+                del self._pairs[one, other]
+        wrong = [graded[one].answer for one in families if not graded[one].right]
+        self._count_collisions([answer for answer in wrong if answer], by)
+
+    def _count_collisions(self, wrong: Sequence[bytes], by: int) -> None:
+        pairs = len(wrong) * (len(wrong) - 1) // 2
+        self._told += by * pairs
+        self._telling += by * (pairs > 0)
+        self._agreed += by * sum(one == other for one, other in combinations(wrong, 2))
 
 
 def phi(both: int, first: int, second: int, neither: int) -> float | None:
@@ -86,24 +139,16 @@ def phi(both: int, first: int, second: int, neither: int) -> float | None:
     return (both * neither - first * second) / math.sqrt(product) if product else None
 
 
-def _note(pair: _Pair, *, wrong: bool, other_wrong: bool) -> None:
+def _note(pair: _Pair, by: int, *, wrong: bool, other_wrong: bool) -> None:
     if wrong and other_wrong:
-        pair.both += 1
+        pair.both += by
     elif wrong:
-        pair.first += 1
+        pair.first += by
     elif other_wrong:
-        pair.second += 1
+        pair.second += by
     else:
-        pair.neither += 1
+        pair.neither += by
 
 
-def _by_task(grades: Iterable[Grade]) -> list[dict[str, Grade]]:
-    """The newest tasks, each with the last grade of each family."""
-    tasks: dict[bytes, dict[str, Grade]] = {}
-    for grade in sorted(grades, key=lambda one: (one.at_ms, one.id)):
-        tasks.setdefault(grade.task, {})[grade.family] = grade
-
-    def newest(task: Mapping[str, Grade]) -> tuple[int, bytes]:
-        return max((grade.at_ms, grade.id) for grade in task.values())
-
-    return sorted(tasks.values(), key=newest)[-TASKS_MAX:]
+def _when(grade: Grade) -> tuple[int, bytes]:
+    return (grade.at_ms, grade.id)

@@ -146,26 +146,67 @@ def _number(speakers: Iterable[Speaker]) -> dict[Speaker, int]:
     return numbers
 
 
-def advisers(grades: Iterable[Grade], *, own: bytes) -> dict[bytes, float]:
+class Advisers:
     """What other graders are worth, 0 to 1: how far above chance they agreed with us.
 
     Only positions that an adviser graded no later than we did tell anything. Those with too few
-    of them are unknown, and missing here.
+    of them are unknown. A grade costs those who graded the same position.
     """
-    ours: dict[bytes, Grade] = {}
-    theirs: list[Grade] = []
-    for grade in grades:
-        if grade.observer == own:
-            ours[grade.position] = grade
+
+    def __init__(self, own: bytes) -> None:
+        self._own = own
+        self._ours: dict[bytes, Grade] = {}  # by position
+        self._theirs: dict[bytes, dict[bytes, Grade]] = {}  # by position and observer
+        self._met: dict[bytes, list[int]] = {}  # by observer: agreed, of so many
+        self._known: dict[str, None] = {}
+
+    def change(self, before: Grade | None, after: Grade | None) -> None:
+        """What an observer says of a position is another thing now."""
+        one = after or before
+        assert one is not None, "a change is from something or to something"
+        mine = self._ours.get(one.position)
+        if one.observer == self._own:
+            for theirs in self._theirs.get(one.position, {}).values():
+                self._compare(theirs, before, -1)
+                self._compare(theirs, after, 1)
+            _put(self._ours, one.position, after)
+            return
+        self._compare(before, mine, -1)
+        self._compare(after, mine, 1)
+        graders = self._theirs.setdefault(one.position, {})
+        _put(graders, one.observer, after)
+        if not graders:
+            del self._theirs[one.position]
+
+    def worth(self, observer: str) -> float | None:
+        """How far this observer (its key, hexadecimal) is believed; None when it is unknown."""
+        if observer not in self._known:
+            return None
+        agreed, met = self._met[bytes.fromhex(observer)]
+        return max(0.0, 2 * (agreed + 1) / (met + 2) - 1)
+
+    def among(self, observers: Mapping[str, object]) -> list[tuple[str, float]]:
+        """Those of these observers that are known, sorted, with what they are worth."""
+        fewer, more = sorted((self._known, observers), key=len)
+        known = sorted(one for one in fewer if one in more)
+        return [(one, worth) for one in known if (worth := self.worth(one)) is not None]
+
+    def _compare(self, theirs: Grade | None, mine: Grade | None, by: int) -> None:
+        if theirs is None or mine is None or theirs.at_ms > mine.at_ms:
+            return
+        met = self._met.setdefault(theirs.observer, [0, 0])
+        met[0] += by * (theirs.right == mine.right)
+        met[1] += by
+        if met[1] >= SHARED_POSITIONS_MIN:
+            self._known[theirs.observer.hex()] = None
         else:
-            theirs.append(grade)
-    met: dict[bytes, list[bool]] = {}
-    for grade in theirs:
-        mine = ours.get(grade.position)
-        if mine is not None and grade.at_ms <= mine.at_ms:
-            met.setdefault(grade.observer, []).append(grade.right == mine.right)
-    return {
-        observer: max(0.0, 2 * (sum(agreed) + 1) / (len(agreed) + 2) - 1)
-        for observer, agreed in met.items()
-        if len(agreed) >= SHARED_POSITIONS_MIN
-    }
+            self._known.pop(theirs.observer.hex(), None)
+        if not met[1]:
+            del self._met[theirs.observer]
+
+
+def _put(grades: dict[bytes, Grade], key: bytes, grade: Grade | None) -> None:
+    if grade is None:
+        grades.pop(key, None)
+    else:
+        grades[key] = grade

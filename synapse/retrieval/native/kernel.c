@@ -139,6 +139,7 @@ static PyMethodDef methods[] = {
     {"unpack", kernel_unpack, METH_VARARGS, "The packed postings of a segment, rows renumbered."},
     {"find", kernel_find, METH_VARARGS, "Where each id is."},
     {"locate", kernel_locate, METH_VARARGS, "Where each term's postings are, and its holders."},
+    {"heads", kernel_heads, METH_VARARGS, "The greatest impacts of a term, side by side."},
     {"search", kernel_search, METH_VARARGS, "The best rows."},
     {NULL, NULL, 0, NULL},
 };

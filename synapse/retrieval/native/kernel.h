@@ -60,6 +60,30 @@ typedef struct {
     int bits[2]; /* that the directories of frequent and of rare terms go by */
 } Block;
 
+/* Where a block keeps one term's postings. */
+typedef struct {
+    u32 at;     /* of the list in LISTS, or of the first posting in RARE_POSTINGS */
+    u32 n;      /* postings; 0: the block lacks the term */
+    u16 rank;   /* in the block's dictionary, for the forward record */
+    u8 greatest, rare;
+} Place;
+
+/* What `heads` copies: a list for each block, down to a level that all are copied to. A level is as
+   many impacts as it takes to count the postings of one list in a line of the cache. */
+#define LEVELS 30
+#define LEVEL_STEP 8
+#define LEVEL_OF(impact) ((impact) / LEVEL_STEP < LEVELS ? (impact) / LEVEL_STEP : LEVELS - 1)
+
+typedef struct {
+    u32 start;          /* of its postings */
+    u16 counts[LEVELS]; /* of the postings at this level or above */
+} Head;
+
+typedef struct {
+    u32 blocks, base, postings, nothing; /* `base`: the level down to which all were copied */
+    u64 totals[LEVELS];
+} Heads; /* then a Head for each block, and the rows and impacts of all */
+
 extern PyType_Spec block_spec, words_spec;
 extern PyTypeObject *block_type;
 
@@ -67,13 +91,25 @@ int stem(char *letters, int length);
 u32 find_key(const Block *block, enum section keys, u32 at, u32 key);
 const u32 *directory_entry(const Block *block, enum section directory, u32 key);
 
+const Block **blocks_of(PyObject *tuple);
+void fetch_place(const Block *block, const Place *place);
+
 PyObject *kernel_build(PyObject *module, PyObject *args);
 PyObject *kernel_unpack(PyObject *module, PyObject *args);
 PyObject *kernel_find(PyObject *module, PyObject *args);
 PyObject *kernel_locate(PyObject *module, PyObject *args);
+PyObject *kernel_heads(PyObject *module, PyObject *args);
 PyObject *kernel_search(PyObject *module, PyObject *args);
 
 #define U16(block, section) ((const u16 *)(block)->start[section])
 #define U32(block, section) ((const u32 *)(block)->start[section])
+
+/* Whether a list is where its place says. It was when it was looked up; since then the disk may
+   have given other bytes. */
+static inline int list_fits(const Block *block, const Place *place)
+{
+    const u16 *list = U16(block, LISTS) + place->at;
+    return place->at + (u64)list[1] + 3 + place->n <= block->count[LISTS];
+}
 
 #endif

@@ -10,13 +10,6 @@
 #include "kernel.h"
 
 typedef struct {
-    u32 at;     /* of the list in LISTS, or of the first posting in RARE_POSTINGS */
-    u32 n;      /* postings; 0: the block lacks the term */
-    u16 rank;   /* in the block's dictionary, for the forward record */
-    u8 greatest, rare;
-} Place;
-
-typedef struct {
     u64 rank;
     u32 total, factor, block, row;
     const u8 *id;
@@ -31,19 +24,27 @@ typedef struct {
 
 typedef struct {
     const u16 *run, *row;
-    u32 runs, n, weight, bound, read, term;
+    u32 runs, n, weight, bound, read;
     u16 rank;
 } List;
 
 typedef struct {
-    u32 value, term;
+    u32 value;
     u16 row;
-    u8 impact;
 } Rare;
+
+/* What was copied of a term in all parts together. */
+typedef struct {
+    u32 base;
+    u64 at[LEVELS];
+} Totals;
 
 typedef struct {
     const u32 *weights, *decay;
-    const Place *places;
+    Place *places; /* by block and term */
+    Totals *totals; /* by term */
+    const Heads **heads; /* by part and term */
+    u32 *part_blocks;
     u32 terms, limit, decays, now_s, step_s, since_s, until_s;
     u64 floor; /* the least rank that may be returned */
     u64 budget, read, rescored, blocks;
@@ -59,8 +60,13 @@ typedef struct {
     u32 list_count, rare_count;
     u32 competitors;
     u64 wanted[ROWS_MAX / 64]; /* by rank in the dictionary, whether the query asks for it */
-    u32 sums[ROWS_MAX];
+    u32 asked; /* lists of the block at hand, by rank in its dictionary */
+    u16 *asked_ranks;
+    u32 *asked_weights;
+    u16 *reached; /* rows whose sums reached the bar */
+    size_t reached_room;
     _Alignas(64) u16 small_sums[ROWS_MAX];
+    _Alignas(64) u8 tiny_sums[ROWS_MAX];
     u16 rows[ROWS_MAX], their_sums[ROWS_MAX]; /* of the competitors */
 } Search;
 
@@ -143,7 +149,7 @@ static u32 gone_of(const Block *block, u32 key)
     return low < block->gone && block->gone_keys[low] == key ? block->gone_counts[low] : 0;
 }
 
-static const Block **blocks_of(PyObject *tuple)
+const Block **blocks_of(PyObject *tuple)
 {
     Py_ssize_t count = PyTuple_Size(tuple);
     const Block **blocks = malloc(sizeof(Block *) * (size_t)(count + 1));
@@ -161,52 +167,79 @@ static const Block **blocks_of(PyObject *tuple)
     return blocks;
 }
 
-/* locate(blocks, keys) -> (living holders of each key, places for `search`). */
+typedef struct {
+    PyObject *places;
+    Place *place;
+    u64 holders;
+} Found;
+
+static void locate_all(const Block **blocks, size_t count, const u32 *keys, size_t terms,
+                       Found *found)
+{
+    Lookup lookups[TOGETHER];
+    u32 waiting = 0;
+    for (size_t b = 0; b < count; b++)
+        for (size_t t = 0; t < terms; t++) {
+            lookups[waiting++] = (Lookup){blocks[b], found[t].place + b, keys[t], 0, 0};
+            if (waiting == TOGETHER || (b + 1 == count && t + 1 == terms)) {
+                look_up(lookups, waiting);
+                waiting = 0;
+            }
+        }
+    for (size_t t = 0; t < terms; t++)
+        for (size_t b = 0; b < count; b++) {
+            u32 gone = blocks[b]->gone ? gone_of(blocks[b], keys[t]) : 0, n = found[t].place[b].n;
+            found[t].holders += n > gone ? n - gone : 0;
+        }
+}
+
+/* Asks for the beginning of a list. */
+void fetch_place(const Block *block, const Place *place)
+{
+    if (place->rare) {
+        __builtin_prefetch(U32(block, RARE_POSTINGS) + place->at);
+        return;
+    }
+    for (int line = 0; line < 4; line++)
+        __builtin_prefetch(U16(block, LISTS) + place->at + 32 * line);
+}
+
+/* locate(blocks, keys) -> for each key, (its living holders, its places for `search`). */
 PyObject *kernel_locate(PyObject *module, PyObject *args)
 {
-    PyObject *tuple, *places = NULL, *holders = NULL;
+    PyObject *tuple, *answer = NULL;
     Py_buffer keys;
+    int roomy = 1;
     (void)module;
     if (!PyArg_ParseTuple(args, "O!y*", &PyTuple_Type, &tuple, &keys))
         return NULL;
     size_t terms = (size_t)keys.len / 4, count = (size_t)PyTuple_Size(tuple);
     const Block **blocks = blocks_of(tuple);
-    u64 *living = calloc(terms + 1, 8);
-    if (blocks && living)
-        places = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * terms * sizeof(Place)));
-    if (places) {
-        Place *first = (Place *)PyBytes_AsString(places), *place = first;
-        const u32 *key = keys.buf;
-        Lookup lookups[TOGETHER];
-        u32 waiting = 0;
-        Py_BEGIN_ALLOW_THREADS
-        for (size_t b = 0; b < count; b++)
-            for (size_t t = 0; t < terms; t++, place++) {
-                lookups[waiting++] = (Lookup){blocks[b], place, key[t], 0, 0};
-                if (waiting == TOGETHER || (b + 1 == count && t + 1 == terms)) {
-                    look_up(lookups, waiting);
-                    waiting = 0;
-                }
-            }
-        place = first;
-        for (size_t b = 0; b < count; b++)
-            for (size_t t = 0; t < terms; t++, place++) {
-                u32 gone = blocks[b]->gone ? gone_of(blocks[b], key[t]) : 0;
-                living[t] += place->n > gone ? place->n - gone : 0;
-            }
-        Py_END_ALLOW_THREADS
-        holders = PyList_New((Py_ssize_t)terms);
-        for (size_t t = 0; holders && t < terms; t++)
-            if (PyList_SetItem(holders, (Py_ssize_t)t, PyLong_FromUnsignedLongLong(living[t])) < 0)
-                Py_CLEAR(holders);
+    Found *found = calloc(terms + 1, sizeof(Found));
+    for (size_t t = 0; found && t < terms; t++) {
+        found[t].places = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(Place)));
+        roomy = roomy && found[t].places;
+        found[t].place = roomy ? (Place *)PyBytes_AsString(found[t].places) : NULL;
     }
-    free(living);
+    if (blocks && found && roomy) {
+        Py_BEGIN_ALLOW_THREADS
+        locate_all(blocks, count, keys.buf, terms, found);
+        Py_END_ALLOW_THREADS
+        answer = PyList_New((Py_ssize_t)terms);
+    }
+    for (size_t t = 0; found && t < terms; t++) {
+        PyObject *each = !answer ? NULL : Py_BuildValue("(KO)", found[t].holders,
+                                                        found[t].places);
+        if (answer && (!each || PyList_SetItem(answer, (Py_ssize_t)t, each) < 0))
+            Py_CLEAR(answer);
+        Py_XDECREF(found[t].places);
+    }
+    if (!answer && !PyErr_Occurred())
+        PyErr_NoMemory();
+    free(found);
     free(blocks);
     PyBuffer_Release(&keys);
-    PyObject *both = holders ? PyTuple_Pack(2, holders, places) : NULL;
-    Py_XDECREF(holders);
-    Py_XDECREF(places);
-    return both;
+    return answer;
 }
 
 static u64 mixed(const u8 *id)
@@ -392,12 +425,14 @@ static u32 factor_of(const Search *search, const Task *task, u32 row)
 
 static void want(Search *search, int on)
 {
-    for (u32 i = 0; i < search->list_count; i++) {
-        u64 bit = (u64)1 << (search->lists[i].rank % 64);
-        u64 *word = &search->wanted[search->lists[i].rank / 64];
+    for (u32 i = 0; i < search->asked; i++) {
+        u64 bit = (u64)1 << (search->asked_ranks[i] % 64);
+        u64 *word = &search->wanted[search->asked_ranks[i] / 64];
         *word = on ? *word | bit : *word & ~bit;
     }
 }
+
+#define TOGETHER_MAX 64 /* terms of a record that are looked at before any is weighed */
 
 static u32 total_of(const Search *search, const Block *block, u32 row)
 {
@@ -406,16 +441,23 @@ static u32 total_of(const Search *search, const Block *block, u32 row)
     if (from <= to && to <= block->count[FORWARD]) {
         u64 held = to - from;
         const u8 *record = block->start[FORWARD] + 3 * from;
-        for (u64 i = 0; i < held; i++) {
+        for (u64 first = 0; first < held; first += TOGETHER_MAX) {
+            u32 here = held - first < TOGETHER_MAX ? (u32)(held - first) : TOGETHER_MAX, hits = 0;
+            u8 hit[TOGETHER_MAX];
             u16 rank;
-            memcpy(&rank, record + 2 * i, 2);
-            if (!(search->wanted[rank / 64] >> (rank % 64) & 1))
-                continue;
-            for (u32 t = 0; t < search->list_count; t++)
-                if (search->lists[t].rank == rank) {
-                    total += search->lists[t].weight * record[2 * held + i];
-                    break;
-                }
+            for (u32 i = 0; i < here; i++) { /* no branch: none could be guessed */
+                memcpy(&rank, record + 2 * (first + i), 2);
+                hit[hits] = (u8)i;
+                hits += search->wanted[rank / 64] >> (rank % 64) & 1;
+            }
+            for (u32 i = 0; i < hits; i++) {
+                memcpy(&rank, record + 2 * (first + hit[i]), 2);
+                for (u32 t = 0; t < search->asked; t++)
+                    if (search->asked_ranks[t] == rank) {
+                        total += search->asked_weights[t] * record[2 * held + first + hit[i]];
+                        break;
+                    }
+            }
         }
     }
     for (u32 i = 0; i < search->rare_count; i++)
@@ -435,37 +477,65 @@ static void rescore(Search *search, const Task *task, u32 row, u32 factor)
 
 /* One block. */
 
-/* `least`: by term, the least impact that is wanted; NULL: all are. */
-static int take_lists(Search *search, const Task *task, const u32 *least)
+/* The rare postings of a place. -1: no memory. */
+static int take_rares(Search *search, const Task *task, const Place *place, u32 t)
+{
+    const Block *block = task->block;
+    if (search->rare_count + place->n > search->rare_room) {
+        search->rare_room = 2 * (search->rare_count + place->n);
+        Rare *more = realloc(search->rares, search->rare_room * sizeof(Rare));
+        if (!more)
+            return -1;
+        search->rares = more;
+    }
+    for (u32 i = 0; i < place->n; i++) {
+        u32 posting = U32(block, RARE_POSTINGS)[place->at + i];
+        if ((u16)posting < block->rows)
+            search->rares[search->rare_count++] =
+                (Rare){search->weights[t] * (posting >> 16 & 255), (u16)posting};
+    }
+    return 0;
+}
+
+/* What `total_of` asks of a block. */
+static int take_ranks(Search *search, const Task *task)
+{
+    const Place *place = search->places + (u64)task->number * search->terms;
+    search->asked = search->rare_count = 0;
+    for (u32 t = 0; t < search->terms; t++, place++) {
+        if (!place->n || !search->weights[t])
+            continue;
+        if (place->rare) {
+            if (take_rares(search, task, place, t) < 0)
+                return -1;
+        } else {
+            search->asked_ranks[search->asked] = place->rank;
+            search->asked_weights[search->asked++] = search->weights[t];
+        }
+    }
+    return 0;
+}
+
+static int take_lists(Search *search, const Task *task)
 {
     const Block *block = task->block;
     const Place *place = search->places + (u64)task->number * search->terms;
-    search->list_count = search->rare_count = 0;
+    search->list_count = search->asked = search->rare_count = 0;
     for (u32 t = 0; t < search->terms; t++, place++) {
         u32 weight = search->weights[t];
-        if (!place->n || !weight || (least && least[t] > IMPACT_MAX))
+        if (!place->n || !weight)
             continue;
         if (place->rare) {
-            if (search->rare_count + place->n > search->rare_room) {
-                search->rare_room = 2 * (search->rare_count + place->n);
-                Rare *more = realloc(search->rares, search->rare_room * sizeof(Rare));
-                if (!more)
-                    return -1;
-                search->rares = more;
-            }
-            for (u32 i = 0; i < place->n; i++) {
-                u32 posting = U32(block, RARE_POSTINGS)[place->at + i];
-                if ((u16)posting < block->rows)
-                    search->rares[search->rare_count++] =
-                        (Rare){weight * (posting >> 16 & 255), t, (u16)posting,
-                               (u8)(posting >> 16)};
-            }
-        } else {
+            if (take_rares(search, task, place, t) < 0)
+                return -1;
+        } else if (list_fits(block, place)) {
             const u16 *list = U16(block, LISTS) + place->at;
             u32 runs = (u32)list[1] + 1;
             search->lists[search->list_count++] = (List){
                 list + 2, list + 2 + runs, runs, place->n, weight, weight * place->greatest, 0,
-                t, place->rank};
+                place->rank};
+            search->asked_ranks[search->asked] = place->rank;
+            search->asked_weights[search->asked++] = weight;
         }
     }
     return 0;
@@ -681,7 +751,7 @@ static void fetch_ahead(const Search *search, const Block *block, u32 at)
 static int search_block(Search *search, const Task *task)
 {
     const Block *block = task->block;
-    if (take_lists(search, task, NULL) < 0)
+    if (take_lists(search, task) < 0)
         return -1;
     promise_the_best(search);
     Gate gate = {.task = task, .greatest = times(decay_at(search, block->newest_s),
@@ -754,239 +824,350 @@ static int search_exactly(Search *search, Task *tasks, size_t count)
     return 0;
 }
 
-/* With a budget: the postings that add most to a total are read, of whatever term, down to what the
-   budget allows; the rows with the best sums are then totalled exactly. (Lin and Trotman 2015,
-   "Anytime ranking for impact-ordered indexes".) */
+/* With a budget: what was copied of each list (`heads.c`) is read down to an impact, as far as the
+   budget allows; the rows with the best sums are then totalled exactly. Lin and Trotman (2015),
+   "Anytime ranking for impact-ordered indexes", read what adds most to a total; how far each list
+   is read is chosen differently here, see `share_out`. */
 
 typedef struct {
-    u64 rank;
-    u32 task, row, factor;
-} Candidate;
-
-static int behind(const Candidate *a, const Candidate *b)
-{
-    if (a->rank != b->rank)
-        return a->rank < b->rank;
-    return a->task != b->task ? a->task > b->task : a->row > b->row;
-}
-
-typedef struct {
-    Candidate *at;
-    u32 count, room;
+    u64 *at;   /* rank << 32, and then the earlier block and row before the later */
+    u32 count, room, kept;
+    u64 worst; /* the least rank that can still be among the kept */
 } Candidates;
 
-static void sift(Candidates *heap, u32 at)
+static int descending(const void *a, const void *b)
 {
-    Candidate moved = heap->at[at];
-    for (u32 child; (child = 2 * at + 1) < heap->count; at = child) {
-        if (child + 1 < heap->count && behind(&heap->at[child + 1], &heap->at[child]))
-            child++;
-        if (!behind(&heap->at[child], &moved))
+    u64 x = *(const u64 *)a, y = *(const u64 *)b;
+    return (x < y) - (x > y);
+}
+
+/* Brings the greatest `kept` to the front. */
+static void keep_the_best(Candidates *all)
+{
+    u64 *at = all->at, least = UINT64_MAX;
+    u32 low = 0, high = all->count;
+    if (all->count < all->kept)
+        return;
+    while (high - low > 1) {
+        u64 pivot = at[low + (high - low - 1) / 2];
+        u32 i = low, j = high - 1;
+        for (;; i++, j--) {
+            while (at[i] > pivot)
+                i++;
+            while (at[j] < pivot)
+                j--;
+            if (i >= j)
+                break;
+            u64 swapped = at[i];
+            at[i] = at[j];
+            at[j] = swapped;
+        }
+        if (j + 1 == all->kept)
             break;
-        heap->at[at] = heap->at[child];
+        if (j + 1 < all->kept)
+            low = j + 1;
+        else
+            high = j + 1;
     }
-    heap->at[at] = moved;
+    all->count = all->kept;
+    for (u32 i = 0; i < all->kept; i++)
+        least = at[i] < least ? at[i] : least;
+    all->worst = least >> 32;
 }
 
-static void note(Candidates *heap, Candidate candidate)
+#define SUM_MAX 255
+#define TASKS_MAX 65535 /* a candidate's block is 16 bits wide */
+
+/* A term, and how its postings are read. */
+typedef struct {
+    u32 term, weight, level;
+    u64 share;
+    const Head *head;  /* of the first block of the part */
+    const u16 *row;
+    const u8 *impact;
+    u8 adds[IMPACT_MAX + 1]; /* what a posting of each impact adds to a sum */
+} Reading;
+
+static int compare_readings(const void *a, const void *b)
 {
-    if (heap->count < heap->room) {
-        heap->at[heap->count++] = candidate;
-        if (heap->count == heap->room)
-            for (u32 at = heap->count / 2; at--;)
-                sift(heap, at);
-    } else if (behind(&heap->at[0], &candidate)) {
-        heap->at[0] = candidate;
-        sift(heap, 0);
+    const Reading *x = a, *y = b;
+    if (x->weight != y->weight)
+        return x->weight < y->weight ? -1 : 1;
+    return (x->term > y->term) - (x->term < y->term);
+}
+
+/* The least level at which every posting of this share adds `part`, or the least that is allowed. */
+static u32 level_for(u64 part, const Reading *one, u32 base)
+{
+    u64 step = one->share * LEVEL_STEP, level = (part + step - 1) / step;
+    level = level < one->level ? level : one->level;
+    return level > base ? (u32)level : base;
+}
+
+static u64 postings_at(const Search *search, const Reading *one, u64 part)
+{
+    const Totals *totals = &search->totals[one->term];
+    u32 level = level_for(part, one, totals->base);
+    return level < LEVELS ? totals->at[level] : 0;
+}
+
+#define FAIR_PART 3 /* of the budget, every third posting is shared equally between the terms */
+
+/* Decides down to which level each term is read; gives how many terms are.
+
+   A part of the budget goes to all terms alike: a memory that is about one of them is at the head of
+   its list, however common it is. The rest is for what only has many of them. Terms by weight, the
+   lightest first: what all terms up to one add together, were they left out of a row, says how far
+   that one is read. So the rarest are read to their ends and the commonest hardly, but less so in
+   short memories, of which few terms say much. */
+static u32 share_out(const Search *search, size_t searched, size_t count, Reading *readings)
+{
+    u64 sum = 0, low = 1, high = 1;
+    u32 used = 0, kept = 0;
+    for (u32 t = 0; t < search->terms; t++)
+        if (search->weights[t])
+            readings[used++] = (Reading){.term = t, .weight = search->weights[t]};
+    qsort(readings, used, sizeof(Reading), compare_readings);
+    for (u32 i = 0; i < used; i++) {
+        sum += readings[i].weight;
+        readings[i].share = sum;
+        const Totals *totals = &search->totals[readings[i].term];
+        u64 fair = search->budget * count / (FAIR_PART * searched * used);
+        while (readings[i].level < LEVELS && totals->at[readings[i].level] > fair)
+            readings[i].level++;
     }
-}
-
-static int compare_candidates(const void *a, const void *b)
-{
-    const Candidate *x = a, *y = b;
-    if (x->task != y->task)
-        return x->task < y->task ? -1 : 1;
-    return (x->row > y->row) - (x->row < y->row);
-}
-
-/* How many postings of a term have at least each impact, in one block of every `stride`. */
-static void impacts_of(const Search *search, const Task *tasks, size_t count, size_t stride,
-                       u32 term, u64 *counts)
-{
-    for (size_t i = 0; i < count; i += stride) {
-        const Block *block = tasks[i].block;
-        const Place *place = search->places + (u64)tasks[i].number * search->terms + term;
-        if (place->rare)
-            for (u32 j = 0; j < place->n; j++)
-                counts[U32(block, RARE_POSTINGS)[place->at + j] >> 16 & 255]++;
-        else if (place->n) {
-            const u16 *list = U16(block, LISTS) + place->at;
-            for (u32 run = 0; run <= list[1]; run++)
-                counts[list[2 + run] & 255] += (u64)(list[2 + run] >> 8) + 1;
-        }
-    }
-    for (int impact = IMPACT_MAX; impact > 0; impact--)
-        counts[impact - 1] += counts[impact];
-}
-
-#define UNREAD 256 /* above every impact */
-#define SAMPLES 16 /* blocks whose impacts are counted: what is read comes near the budget */
-
-/* The least impact at which a posting of this weight adds `part` to a total. */
-static u32 impact_for(u64 part, u32 weight)
-{
-    u64 impact = weight ? (part + weight - 1) / weight : UNREAD;
-    return impact > IMPACT_MAX ? UNREAD : (u32)impact;
-}
-
-/* By term, the least impact that is read. -1: no memory. */
-static int share_out(const Search *search, const Task *tasks, size_t count, u32 *least)
-{
-    u64 *counts = calloc(256 * ((size_t)search->terms + 1), sizeof(u64));
-    size_t stride = count > SAMPLES ? count / SAMPLES : 1;
-    u64 sampled = (count + stride - 1) / stride, low = 1, high = 1;
-    if (!counts)
-        return -1;
-    for (u32 t = 0; t < search->terms; t++) {
-        impacts_of(search, tasks, count, stride, t, counts + 256 * t);
-        if ((u64)search->weights[t] * IMPACT_MAX >= high)
-            high = (u64)search->weights[t] * IMPACT_MAX + 1;
-    }
+    high = sum * (IMPACT_MAX + 1) + 1;
     while (low < high) { /* for the least part at which all postings fit */
-        u64 part = (low + high) / 2, sum = 0;
-        for (u32 t = 0; t < search->terms; t++) {
-            u32 impact = impact_for(part, search->weights[t]);
-            sum += impact < UNREAD ? counts[256 * t + impact] : 0;
-        }
-        if (sum * count <= search->budget * sampled)
+        u64 part = (low + high) / 2, postings = 0;
+        for (u32 i = 0; i < used; i++)
+            postings += postings_at(search, &readings[i], part);
+        if (postings * searched <= search->budget * count)
             high = part;
         else
             low = part + 1;
     }
-    for (u32 t = 0; t < search->terms; t++)
-        least[t] = impact_for(low, search->weights[t]);
-    free(counts);
-    return 0;
+    for (u32 i = 0; i < used; i++) {
+        u32 level = level_for(low, &readings[i], search->totals[readings[i].term].base);
+        if (level >= LEVELS || !search->totals[readings[i].term].at[level])
+            continue;
+        readings[kept] = readings[i];
+        readings[kept++].level = level;
+    }
+    return kept;
 }
 
-static u32 read_down_to(const List *list, u32 least)
-{
-    u32 read = 0;
-    if (!least)
-        return list->n;
-    for (u32 run = 0; run < list->runs && (list->run[run] & 255) >= least; run++)
-        read += (u32)(list->run[run] >> 8) + 1;
-    return read < list->n ? read : list->n;
-}
+#define TYPICAL_IMPACT 128 /* of a row that holds all terms: where sums of eight bits end */
 
-static void sum_up(Search *search)
+/* What a posting of each impact adds to a sum. */
+static void weigh_impacts(Reading *readings, u32 used)
 {
-    for (u32 i = 0; i < search->list_count; i++) {
-        const List *list = &search->lists[i];
-        const u16 *row = list->row, *end = row + list->read;
-        for (u32 run = 0; row < end && run < list->runs; run++) {
-            u32 value = list->weight * (list->run[run] & 255);
-            const u16 *stop = row + (list->run[run] >> 8) + 1;
-            for (stop = stop < end ? stop : end; row < stop; row++)
-                search->sums[*row] += value;
+    u64 most = 1;
+    for (u32 i = 0; i < used; i++)
+        most += (u64)readings[i].weight * TYPICAL_IMPACT;
+    for (u32 i = 0; i < used; i++)
+        for (u32 impact = 0; impact <= IMPACT_MAX; impact++) {
+            u64 adds = ((u64)readings[i].weight * impact * SUM_MAX + most - 1) / most;
+            readings[i].adds[impact] = (u8)(adds < SUM_MAX ? adds : SUM_MAX);
         }
-        search->read += list->read;
+}
+
+/* Adds up one block's postings; gives how many rows reached the bar, some more than once. */
+static u32 sum_block(Search *search, u32 nth, const Reading *readings, u32 used, u32 bar)
+{
+    u8 *sums = search->tiny_sums;
+    u16 *reached = search->reached;
+    u32 count = 0;
+    for (u32 i = 0; i < used; i++) {
+        const Reading *one = &readings[i];
+        const Head *head = one->head + nth;
+        const u16 *row = one->row + head->start;
+        const u8 *impact = one->impact + head->start;
+        u32 n = head->counts[one->level];
+        for (u32 j = 0; j < n; j++) {
+            u32 sum = (u32)sums[row[j]] + one->adds[impact[j]];
+            sum = sum < SUM_MAX ? sum : SUM_MAX;
+            sums[row[j]] = (u8)sum;
+            reached[count] = row[j];
+            count += sum >= bar;
+        }
+        search->read += n;
     }
-    for (u32 i = 0; i < search->rare_count; i++)
-        search->sums[search->rares[i].row] += search->rares[i].value;
-    search->read += search->rare_count;
+    return count;
 }
 
-static void take_sum(Search *search, const Task *task, u32 number, u32 row, Candidates *heap)
+static void take_reached(Search *search, const Task *task, u32 number, u32 count,
+                         Candidates *all)
 {
-    u64 sum = search->sums[row];
-    search->sums[row] = 0;
-    u64 worst = heap->count == heap->room ? heap->at[0].rank : 0;
-    if (!sum || sum * ONE < worst)
-        return;
-    u32 factor = factor_of(search, task, row);
-    if (factor)
-        note(heap, (Candidate){sum * factor, number, row, factor});
+    for (u32 i = 0; i < count; i++) {
+        u32 row = search->reached[i], sum = search->tiny_sums[row];
+        if (!sum)
+            continue;
+        search->tiny_sums[row] = 0;
+        u64 rank = (u64)sum * factor_of(search, task, row);
+        if (rank < all->worst || !rank)
+            continue;
+        all->at[all->count++] = (rank < UINT32_MAX ? rank : UINT32_MAX) << 32
+            | (UINT32_MAX - (number << 16 | row));
+        if (all->count == all->room)
+            keep_the_best(all);
+    }
 }
 
-static int sum_block(Search *search, const Task *task, u32 number, const u32 *least,
-                     Candidates *heap)
+static void clear_sums(Search *search, u32 nth, const Reading *readings, u32 used)
 {
-    if (take_lists(search, task, least) < 0)
+    for (u32 i = 0; i < used; i++) {
+        const Head *head = readings[i].head + nth;
+        const u16 *row = readings[i].row + head->start;
+        u32 n = head->counts[readings[i].level];
+        for (u32 j = 0; j < n; j++)
+            search->tiny_sums[row[j]] = 0;
+    }
+}
+
+static void fetch_block(u32 nth, const Reading *readings, u32 used)
+{
+    for (u32 i = 0; i < used; i++) {
+        const Head *head = readings[i].head + nth;
+        __builtin_prefetch(head + 1);
+        __builtin_prefetch(readings[i].row + head->start);
+        __builtin_prefetch(readings[i].row + head->start + 32);
+        __builtin_prefetch(readings[i].impact + head->start);
+    }
+}
+
+/* Makes room for as many rows as the block's postings may name. -1: no memory. */
+static int make_reached(Search *search, u32 nth, const Reading *readings, u32 used)
+{
+    size_t postings = 1;
+    for (u32 i = 0; i < used; i++)
+        postings += readings[i].head[nth].counts[readings[i].level];
+    if (postings <= search->reached_room)
+        return 0;
+    u16 *more = realloc(search->reached, 2 * postings * sizeof(u16));
+    if (!more)
         return -1;
-    for (u32 i = 0; i < search->list_count; i++)
-        search->lists[i].read = read_down_to(&search->lists[i], least[search->lists[i].term]);
-    u32 kept = 0;
-    for (u32 i = 0; i < search->rare_count; i++)
-        if (search->rares[i].impact >= least[search->rares[i].term])
-            search->rares[kept++] = search->rares[i];
-    search->rare_count = kept;
-    sum_up(search);
-    search->blocks++;
-    for (u32 i = 0; i < search->list_count; i++)
-        for (u32 j = 0; j < search->lists[i].read; j++)
-            take_sum(search, task, number, search->lists[i].row[j], heap);
-    for (u32 i = 0; i < search->rare_count; i++)
-        take_sum(search, task, number, search->rares[i].row, heap);
+    search->reached = more;
+    search->reached_room = 2 * postings;
     return 0;
 }
 
-/* Asks for the records of the next candidates, so that they are near when their turn comes. */
-static void fetch_candidates(const Task *tasks, const Candidates *heap, u32 at)
+/* Where the readings of one part of the blocks begin. */
+static void turn_to(const Search *search, u32 part, Reading *readings, u32 used)
 {
-    if (at + 16 < heap->count) {
-        const Candidate *next = &heap->at[at + 16];
-        __builtin_prefetch(U32(tasks[next->task].block, FORWARD_STARTS) + next->row);
-    }
-    if (at + 8 < heap->count) {
-        const Candidate *next = &heap->at[at + 8];
-        const Block *block = tasks[next->task].block;
-        u64 start = U32(block, FORWARD_STARTS)[next->row];
-        for (int line = 0; line < 3 && start < block->count[FORWARD]; line++)
-            __builtin_prefetch(block->start[FORWARD] + 3 * start + 64 * line);
+    for (u32 i = 0; i < used; i++) {
+        const Heads *heads = search->heads[(u64)part * search->terms + readings[i].term];
+        readings[i].head = (const Head *)(heads + 1);
+        readings[i].row = (const u16 *)(readings[i].head + heads->blocks);
+        readings[i].impact = (const u8 *)(readings[i].row + heads->postings);
     }
 }
 
-/* Asks for what will be read of a block, a few blocks ahead. */
-static void fetch_lists(const Search *search, const Task *task, const u32 *least)
+static int sum_up(Search *search, const Task *tasks, size_t searched, Reading *readings, u32 used,
+                  Candidates *all)
+{
+    u32 part = UINT32_MAX, first = 0, next = 0;
+    for (size_t i = 0; i < searched; i++) {
+        const Task *task = &tasks[i];
+        while (task->number >= next) {
+            part++;
+            first = next;
+            next += search->part_blocks[part];
+            if (task->number < next)
+                turn_to(search, part, readings, used);
+        }
+        if (i + 2 < searched && tasks[i + 2].number < next)
+            fetch_block(tasks[i + 2].number - first, readings, used);
+        u64 bar = (all->worst + task->greatest_factor - 1) / task->greatest_factor;
+        if (bar > SUM_MAX)
+            continue;
+        u32 nth = task->number - first;
+        if (make_reached(search, nth, readings, used) < 0)
+            return -1;
+        u32 reached = sum_block(search, nth, readings, used, bar ? (u32)bar : 1);
+        take_reached(search, task, (u32)i, reached, all);
+        clear_sums(search, nth, readings, used);
+        search->blocks++;
+    }
+    return 0;
+}
+
+typedef struct {
+    u32 task, row;
+} Spot;
+
+static Spot spot_of(u64 candidate)
+{
+    u32 both = UINT32_MAX - (u32)candidate;
+    return (Spot){both >> 16, both & 0xFFFF};
+}
+
+static void fetch_rares(const Search *search, const Task *task)
 {
     const Place *place = search->places + (u64)task->number * search->terms;
-    for (u32 t = 0; t < search->terms; t++, place++) {
-        if (!place->n || place->rare || least[t] > IMPACT_MAX)
-            continue;
-        const u16 *list = U16(task->block, LISTS) + place->at;
-        const u16 *rows = list + 3 + list[1];
-        for (u32 ahead = 0; ahead < place->n && ahead < 128; ahead += 32) {
-            __builtin_prefetch(list + ahead);
-            __builtin_prefetch(rows + ahead);
-        }
+    for (u32 t = 0; t < search->terms; t++, place++)
+        if (place->rare)
+            __builtin_prefetch(U32(task->block, RARE_POSTINGS) + place->at);
+}
+
+#define RECORD_MAX 512 /* terms: of longer records the machine itself sees what comes next */
+
+/* Asks for the records of the next candidates, so that they are near when their turn comes. */
+static void fetch_candidates(const Search *search, const Task *tasks, const Candidates *all, u32 at)
+{
+    if (at + 24 < all->count) {
+        Spot next = spot_of(all->at[at + 24]);
+        __builtin_prefetch(U32(tasks[next.task].block, FORWARD_STARTS) + next.row);
+    }
+    if (at + 12 < all->count) {
+        Spot next = spot_of(all->at[at + 12]);
+        if (next.task != spot_of(all->at[at + 11]).task)
+            fetch_rares(search, &tasks[next.task]);
+        const Block *block = tasks[next.task].block;
+        u64 from = U32(block, FORWARD_STARTS)[next.row], to = U32(block, FORWARD_STARTS)[next.row + 1];
+        const u8 *record = block->start[FORWARD] + 3 * from, *end = record + 3 * (to - from);
+        if (from <= to && to <= block->count[FORWARD] && to - from < RECORD_MAX)
+            for (; record < end; record += 64)
+                __builtin_prefetch(record);
     }
 }
 
-static int search_within_budget(Search *search, const Task *tasks, size_t count)
+static int rescore_candidates(Search *search, const Task *tasks, Candidates *all)
 {
-    Candidates heap = {malloc(sizeof(Candidate) * ((size_t)search->kept + 1)), 0, search->kept};
-    u32 *least = malloc(sizeof(u32) * (search->terms + 1));
-    int failed = !heap.at || !least || share_out(search, tasks, count, least) < 0;
-    for (size_t i = 0; i < count && !failed; i++) {
-        if (i + 3 < count)
-            fetch_lists(search, &tasks[i + 3], least);
-        failed = sum_block(search, &tasks[i], (u32)i, least, &heap) < 0;
-    }
-    if (!failed)
-        qsort(heap.at, heap.count, sizeof(Candidate), compare_candidates);
-    for (u32 i = 0, next; i < heap.count && !failed; i = next) {
-        const Task *task = &tasks[heap.at[i].task];
-        failed = take_lists(search, task, NULL) < 0;
-        want(search, 1);
-        for (next = i; next < heap.count && heap.at[next].task == heap.at[i].task; next++) {
-            fetch_candidates(tasks, &heap, next);
-            rescore(search, task, heap.at[next].row, heap.at[next].factor);
+    for (u32 i = 0; i < all->count; i++)
+        all->at[i] = (u32)all->at[i];
+    qsort(all->at, all->count, sizeof(u64), descending); /* by block and row */
+    for (u32 i = 0; i < all->count; i++) {
+        Spot spot = spot_of(all->at[i]);
+        const Task *task = &tasks[spot.task];
+        if (!i || spot_of(all->at[i - 1]).task != spot.task) {
+            want(search, 0);
+            if (take_ranks(search, task) < 0)
+                return -1;
+            want(search, 1);
         }
-        want(search, 0);
+        fetch_candidates(search, tasks, all, i);
+        rescore(search, task, spot.row, factor_of(search, task, spot.row));
     }
-    free(heap.at);
-    free(least);
+    want(search, 0);
+    return 0;
+}
+
+static int search_within_budget(Search *search, const Task *tasks, size_t searched, size_t count)
+{
+    u32 room = 4 * search->kept;
+    Candidates all = {malloc(sizeof(u64) * ((size_t)room + 1)), 0, room, search->kept, 0};
+    Reading *readings = malloc(sizeof(Reading) * ((size_t)search->terms + 1));
+    int failed = !all.at || !readings;
+    if (!failed) {
+        u32 used = share_out(search, searched, count, readings);
+        weigh_impacts(readings, used);
+        search->asked = 0;
+        failed = sum_up(search, tasks, searched, readings, used, &all) < 0;
+        keep_the_best(&all);
+        failed = failed || rescore_candidates(search, tasks, &all) < 0;
+    }
+    free(all.at);
+    free(readings);
     return failed ? -1 : 0;
 }
 
@@ -995,17 +1176,17 @@ static int search_within_budget(Search *search, const Task *tasks, size_t count)
 /* One for each thread, and kept: its sums are all zero between two searches. */
 static _Thread_local Search *kept_search;
 
-static int run(Search *search, Task *tasks, size_t count)
+static int run(Search *search, Task *tasks, size_t searched, size_t count)
 {
     u64 cost = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < searched; i++) {
         const Place *place = search->places + (u64)tasks[i].number * search->terms;
         for (u32 t = 0; t < search->terms; t++)
             cost += place[t].n;
     }
-    search->cut = search->budget && cost > search->budget;
-    int failed = search->cut ? search_within_budget(search, tasks, count)
-                             : search_exactly(search, tasks, count);
+    search->cut = search->budget && search->heads && cost > search->budget && count <= TASKS_MAX;
+    int failed = search->cut ? search_within_budget(search, tasks, searched, count)
+                             : search_exactly(search, tasks, searched);
     return failed;
 }
 
@@ -1065,8 +1246,8 @@ static int take_tasks(PyObject *factors, const Block **blocks, size_t count, Tas
 }
 
 typedef struct {
-    PyObject *blocks, *decay, *factors;
-    Py_buffer places, weights, decay_view;
+    PyObject *blocks, *located, *heads, *decay, *factors;
+    Py_buffer weights, decay_view;
     u32 limit, now_s, step_s, since_s, until_s, kept;
     u64 floor, budget;
 } Arguments;
@@ -1079,18 +1260,75 @@ static Search *new_search(void)
     return memset(made, 0, sizeof(Search));
 }
 
+/* What `locate` found, brought together: `located` is a tuple of its answers, for the blocks from
+   the first to the last. */
+static int take_places(Search *search, PyObject *located, size_t count)
+{
+    size_t first = 0, terms = search->terms, parts = (size_t)PyTuple_Size(located);
+    search->places = malloc(sizeof(Place) * (count * terms + 1));
+    search->part_blocks = malloc(sizeof(u32) * (parts + 1));
+    if (!search->places || !search->part_blocks)
+        return -1;
+    for (size_t i = 0; i < parts; i++) {
+        PyObject *answer = PyTuple_GetItem(located, (Py_ssize_t)i);
+        size_t held = 0;
+        for (size_t t = 0; t < terms; t++) {
+            PyObject *entry = PyList_GetItem(answer, (Py_ssize_t)t), *bytes;
+            unsigned long long holders;
+            if (!entry || !PyArg_ParseTuple(entry, "KS", &holders, &bytes))
+                return -1;
+            size_t its = (size_t)PyBytes_Size(bytes) / sizeof(Place);
+            held = t ? held : its;
+            if (its != held || first + held > count)
+                return -1;
+            const Place *places = (const Place *)PyBytes_AsString(bytes);
+            for (size_t b = 0; b < held; b++)
+                search->places[(first + b) * terms + t] = places[b];
+        }
+        search->part_blocks[i] = (u32)held;
+        first += held;
+    }
+    return first == count || !terms ? 0 : -1;
+}
+
+/* What `heads` copied, for the same parts: a tuple of lists, one entry for each term. */
+static int take_heads(Search *search, PyObject *given, size_t parts)
+{
+    size_t terms = search->terms;
+    if (given == Py_None)
+        return 0;
+    search->totals = calloc(terms + 1, sizeof(Totals));
+    search->heads = malloc(sizeof(Heads *) * (parts * terms + 1));
+    if (!search->totals || !search->heads || (size_t)PyTuple_Size(given) != parts)
+        return -1;
+    for (size_t i = 0; i < parts; i++)
+        for (size_t t = 0; t < terms; t++) {
+            PyObject *bytes = PyList_GetItem(PyTuple_GetItem(given, (Py_ssize_t)i), (Py_ssize_t)t);
+            if (!bytes || !PyBytes_Check(bytes) || (size_t)PyBytes_Size(bytes) < sizeof(Heads))
+                return -1;
+            const Heads *heads = (const Heads *)PyBytes_AsString(bytes);
+            if (heads->blocks != search->part_blocks[i])
+                return -1;
+            search->heads[i * terms + t] = heads;
+            Totals *totals = &search->totals[t];
+            totals->base = heads->base > totals->base ? heads->base : totals->base;
+            for (int level = 0; level < LEVELS; level++)
+                totals->at[level] += heads->totals[level];
+        }
+    return 0;
+}
+
 static Search *prepare(const Arguments *given, size_t count)
 {
     if (!kept_search)
         kept_search = new_search();
     Search *search = kept_search;
     u32 terms = (u32)(given->weights.len / 4);
-    if (!search || (u64)given->places.len != count * terms * sizeof(Place) || !given->step_s) {
-        PyErr_SetString(PyExc_ValueError, "one place for each block and term is needed");
+    if (!search) {
+        PyErr_NoMemory();
         return NULL;
     }
     search->weights = given->weights.buf;
-    search->places = given->places.buf;
     search->terms = terms;
     search->limit = given->limit;
     search->decay = given->decay_view.obj ? given->decay_view.buf : NULL;
@@ -1108,8 +1346,17 @@ static Search *prepare(const Arguments *given, size_t count)
     search->best = malloc(sizeof(Entry) * ((size_t)given->limit + 1));
     search->ranks = malloc(sizeof(u64) * ((size_t)given->limit + 1));
     search->lists = malloc(sizeof(List) * ((size_t)terms + 1));
-    if (!search->best || !search->ranks || !search->lists)
+    search->asked_ranks = malloc(sizeof(u16) * ((size_t)terms + 1));
+    search->asked_weights = malloc(sizeof(u32) * ((size_t)terms + 1));
+    search->totals = NULL;
+    search->heads = NULL;
+    int unplaced = take_places(search, given->located, count) < 0
+        || take_heads(search, given->heads, (size_t)PyTuple_Size(given->located)) < 0;
+    if (!search->best || !search->ranks || !search->lists || !search->asked_ranks
+        || !search->asked_weights || !search->places || !search->part_blocks)
         PyErr_NoMemory();
+    else if ((unplaced || !given->step_s) && !PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "one place for each block and term is needed");
     return search;
 }
 
@@ -1124,7 +1371,7 @@ static PyObject *search_blocks(const Arguments *given, const Block **blocks, siz
         && take_tasks(given->factors, blocks, count, tasks, views, &taken) == 0) {
         int failed;
         Py_BEGIN_ALLOW_THREADS
-        failed = run(search, tasks, taken);
+        failed = run(search, tasks, taken, count);
         if (!failed)
             put_in_order(search);
         Py_END_ALLOW_THREADS
@@ -1135,6 +1382,12 @@ static PyObject *search_blocks(const Arguments *given, const Block **blocks, siz
         free(search->best);
         free(search->ranks);
         free(search->lists);
+        free(search->asked_ranks);
+        free(search->asked_weights);
+        free(search->places);
+        free(search->totals);
+        free(search->heads);
+        free(search->part_blocks);
     }
     for (size_t i = 0; views && i < count; i++)
         if (views[i].obj)
@@ -1144,7 +1397,7 @@ static PyObject *search_blocks(const Arguments *given, const Block **blocks, siz
     return answer;
 }
 
-/* search(blocks, places, weights, limit, floor, decay, now_s, step_s, since_s, until_s, factors,
+/* search(blocks, located, heads, weights, limit, floor, decay, now_s, step_s, since_s, until_s, factors,
           budget, kept)
    -> ([(block, row, total, factor)], (postings read, rows rescored, blocks searched, cut)) */
 PyObject *kernel_search(PyObject *module, PyObject *args)
@@ -1153,8 +1406,8 @@ PyObject *kernel_search(PyObject *module, PyObject *args)
     PyObject *answer = NULL;
     memset(&given, 0, sizeof given);
     (void)module;
-    if (!PyArg_ParseTuple(args, "O!y*y*IKOIIIIOKI", &PyTuple_Type, &given.blocks, &given.places,
-                          &given.weights, &given.limit, &given.floor, &given.decay,
+    if (!PyArg_ParseTuple(args, "O!O!Oy*IKOIIIIOKI", &PyTuple_Type, &given.blocks, &PyTuple_Type,
+                          &given.located, &given.heads, &given.weights, &given.limit, &given.floor, &given.decay,
                           &given.now_s, &given.step_s, &given.since_s, &given.until_s,
                           &given.factors, &given.budget, &given.kept))
         return NULL;
@@ -1168,7 +1421,6 @@ PyObject *kernel_search(PyObject *module, PyObject *args)
     free(blocks);
     if (given.decay_view.obj)
         PyBuffer_Release(&given.decay_view);
-    PyBuffer_Release(&given.places);
     PyBuffer_Release(&given.weights);
     return answer;
 }

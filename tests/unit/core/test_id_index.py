@@ -180,3 +180,29 @@ def test_a_record_costs_about_40_bytes(times: str) -> None:
     finally:
         tracemalloc.stop()
     assert size_bytes / len(index) < 50
+
+
+def test_blocks_that_did_not_change_since_may_lie_elsewhere() -> None:
+    rng, index = Random(5), IdIndex()
+    keys = [new_key(rng, number, "in order") for number in range(5 * BLOCK_KEYS)]
+    for key in keys:
+        index.add(key)
+    before = index.blocks()
+    late = keys[BLOCK_KEYS + 3][:8] + rng.randbytes(32)
+    index.add(late)  # into the second block
+    index.discard(keys[-1])
+    whole = index.fingerprint(0, len(index))
+    file = memoryview(b"".join(before.keys))
+    starts = [sum(map(len, before.keys[:nth])) for nth in range(len(before.keys))]
+    elsewhere = [
+        file[start : start + len(block)] for start, block in zip(starts, before.keys, strict=True)
+    ]
+
+    index.move(before, Blocks(elsewhere, before.sums))
+
+    now = index.blocks().keys
+    assert sum(isinstance(block, memoryview) for block in now) == len(before.keys) - 2
+    expected = sorted({*keys, late} - {keys[-1]})
+    assert list(index.keys(0, len(index))) == expected
+    assert index.fingerprint(0, len(index)) == whole
+    assert index.add(keys[-1]), "it goes on as any other"

@@ -6,9 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from synapse.core import events
+from synapse.core.clock import Timestamp
 from synapse.core.effects import Acknowledge
 from synapse.core.memory.memory import Memory, from_record
-from synapse.core.memory.record import GRADE, MEMORY, OUTCOME, POSITION, TASK, VERDICT, Record
+from synapse.core.memory.record import (
+    GRADE,
+    MEMORY,
+    OUTCOME,
+    POSITION,
+    RETRACTION,
+    TASK,
+    VERDICT,
+    Record,
+)
 from synapse.core.reasoning.idle.notebook import SPOTLIGHT
 from synapse.core.reasoning.idle.schedule import Work
 from synapse.core.text import SharedText
@@ -227,3 +237,122 @@ def test_remembering_by_hand_is_no_finding() -> None:
     table.tell(events.Remember(1, text, SharedText("finding"), (SharedText("idea"),)))
     table.wait(2 * DAY_MS)
     assert written(table, SPOTLIGHT) == []
+
+
+# At once, when a grade comes.
+
+
+def texts(table: Table) -> list[str]:
+    return [memory.text for memory in findings(table)]
+
+
+def test_a_right_answer_replaces_a_wrong_finding_at_once() -> None:
+    past = Past()
+    task_id = past.answered(RIVER, "The Thame.", finding=True)
+    table = past.idler()
+    [wrong] = findings(table)
+    grade(table, task_id, "The Ray.")
+    assert texts(table) == [f"{RIVER}\nThe Ray."]
+    [right] = written(table, MEMORY)
+    assert right.header.refs == (task_id,)
+    assert right.content()["replaces"] == [wrong.id]
+    assert [one.header.refs for one in written(table, RETRACTION)] == [(wrong.id,)]
+    assert table.task(task_id).outcome is not None, "what was once believed stays"
+    table.wait(DAY_MS)
+    assert texts(table) == [f"{RIVER}\nThe Ray."], "idle work has nothing to add"
+
+
+def test_a_right_answer_that_the_finding_gives_changes_nothing() -> None:
+    past = Past()
+    task_id = past.answered(RIVER, "The Thame.", finding=True)
+    table = past.idler()
+    grade(table, task_id, "the thame")
+    assert texts(table) == [f"{RIVER}\nThe Thame."]
+    assert written(table, MEMORY) == written(table, RETRACTION) == []
+
+
+def test_grading_back_and_forth_ends_with_the_last_word() -> None:
+    past = Past()
+    task_id = past.answered(RIVER, "The Thame.", finding=True)
+    table = past.idler()
+    for said in ("The Ray.", "The Thame.", "The Cherwell."):
+        grade(table, task_id, said)
+        assert texts(table) == [f"{RIVER}\n{said}"]
+
+
+def test_a_right_answer_to_the_same_question_replaces_the_older_finding_at_once() -> None:
+    past = Past()
+    past.answered(RIVER, "The Thame.", finding=True)
+    table = past.idler()
+    table.calls.clear()
+    again = table.ask(RIVER)
+    table.reply("polar", "The Ray.")
+    grade(table, again, "The Ray.")
+    assert texts(table) == [f"{RIVER}\nThe Ray."]
+
+
+def refuse(table: Table, task_id: bytes, said: str, *, right: bool = False) -> None:
+    [position] = [one for one in table.task(task_id).positions if one.answer == said]
+    table.now_ms += 1_000
+    table.tell(events.GradeTask(1, task_id, position=position.id, right=right))
+
+
+def test_a_position_found_wrong_takes_its_finding_with_it_and_names_no_other() -> None:
+    past = Past()
+    task_id = past.answered(RIVER, "The Thame.", finding=True)
+    table = past.idler()
+    refuse(table, task_id, "The Thame.")
+    assert texts(table) == []
+
+
+def test_a_position_found_right_replaces_what_was_found_before() -> None:
+    past = Past()
+    task_id = past.answered(RIVER, "The Thame.", finding=True)
+    other = {"answer": "The Ray.", "confidence": 0.7, "model": "solar-1", "family": "solar"}
+    past.write(other, POSITION, task_id)
+    table = past.idler()
+    refuse(table, task_id, "The Ray.", right=True)
+    assert texts(table) == [f"{RIVER}\nThe Ray."]
+
+
+def test_what_was_graded_right_before_takes_the_place_of_what_is_found_wrong_now() -> None:
+    past = Past()
+    task_id = past.answered(RIVER, "The Thame.", finding=True)
+    other = {"answer": "The Ray.", "confidence": 0.7, "model": "solar-1", "family": "solar"}
+    ray = past.write(other, POSITION, task_id)
+    past.write(
+        {"family": "solar", "task_kind": "free", "right": 1, "source": "user"},
+        GRADE,
+        task_id,
+        ray.id,
+    )
+    table = past.idler()
+    refuse(table, task_id, "The Thame.")
+    assert texts(table) == [f"{RIVER}\nThe Ray."]
+
+
+def vouch(table: Table, number: int) -> None:
+    says = {"name": "seven", "url": None, "protocol": 1, "software": "x", "families": []}
+    table.hear_records(record(says, kind="node", seq=9, writer=identity(number)))
+    peer = table.node.ledger.peers.get(identity(number).key)
+    assert peer is not None
+    peer.vouched = True
+
+
+def test_strangers_grades_take_no_finding_back_and_those_we_vouched_for_do_at_once() -> None:
+    for vouched in (False, True):
+        past = Past()
+        task_id = past.answered(RIVER, "The Thame.", finding=True)
+        table = past.idler()
+        position = table.task(task_id).positions[0]
+        if vouched:
+            vouch(table, 7)
+        denial = record(
+            {"family": "polar", "task_kind": "free", "right": 0, "source": "user"},
+            kind=GRADE,
+            writer=identity(7),
+            hlc=Timestamp(table.now_ms + 1_000, 0),
+            refs=(task_id, position.id),
+        )
+        table.hear_records(denial)
+        assert texts(table) == ([] if vouched else [f"{RIVER}\nThe Thame."])

@@ -207,6 +207,7 @@ def test_a_checked_answer_becomes_a_memory_and_others_do_not() -> None:
     [finding] = [one for one in persisted(table.effects) if one.kind == MEMORY]
     assert finding.content()["text"] == f"{SUM}\n391"
     assert finding.content()["kind"] == "finding"
+    assert finding.content()["family"] == "polar"
 
 
 # The challenge
@@ -454,7 +455,35 @@ def test_a_model_that_trains_on_what_it_reads_is_not_asked_privately() -> None:
     assert [call.target for call in table.calls] == ["polar"]
 
 
+@pytest.mark.promise("private")
+def test_what_a_tool_finds_of_a_private_task_is_told_to_its_asker_and_to_nobody_else() -> None:
+    table = Table(POLAR)
+    before = len(persisted(table.effects))
+    [task_id] = [
+        one.id for one in table.tell(events.AskPrivately(1, SUM)) if isinstance(one, Acknowledge)
+    ]
+    assert task_id is not None
+    table.reply("polar", "391")
+    [verdict] = table.task(task_id).verdicts
+    assert (verdict.passed, verdict.author) == (True, table.node.key)
+    assert verdict.position in {one.id for one in table.task(task_id).positions}
+    assert len(persisted(table.effects)) == before
+
+
+@pytest.mark.promise("private")
+def test_calls_for_a_private_task_do_not_say_which_task_they_are_for() -> None:
+    table = Table(POLAR)
+    table.tell(events.AskPrivately(1, "What is wrong with my knee?"))
+    asked = table.ask("What do the tides follow?")
+    assert [call.task for call in table.calls] == [b"", asked]
+
+
 # Grades
+
+
+def totals(table: Table, family: str) -> tuple[int, int]:
+    """How often its answers were graded right and wrong."""
+    return table.node.ledger.beliefs.totals(f"family:{family}")
 
 
 def test_the_right_answer_grades_every_position() -> None:
@@ -465,9 +494,8 @@ def test_the_right_answer_grades_every_position() -> None:
         table.reply("solar", "8")
     [done] = grade(table, task_id, right_answer="7.0")
     assert done.refused is None
-    totals = table.node.ledger.evidence.counts.totals
-    assert totals(("polar", "number")) == (1, 0)
-    assert totals(("solar", "number")) == (0, 1)
+    assert totals(table, "polar") == (1, 0)
+    assert totals(table, "solar") == (0, 1)
 
 
 def test_one_position_may_be_graded_by_itself() -> None:
@@ -478,9 +506,8 @@ def test_one_position_may_be_graded_by_itself() -> None:
         table.reply("solar", "8")
     wrong = next(one for one in table.task(task_id).positions if one.answer == "8")
     grade(table, task_id, position=wrong.id, right=False)
-    totals = table.node.ledger.evidence.counts.totals
-    assert totals(("polar", "number")) == (0, 0)
-    assert totals(("solar", "number")) == (0, 1)
+    assert totals(table, "polar") == (0, 0)
+    assert totals(table, "solar") == (0, 1)
 
 
 def test_a_later_task_teaches_about_earlier_ones() -> None:
@@ -492,7 +519,7 @@ def test_a_later_task_teaches_about_earlier_ones() -> None:
     grade(table, again, right_answer="2")
     sources = {one.content()["source"] for one in persisted(table.effects) if one.kind == GRADE}
     assert sources == {"user", "later task"}
-    assert table.node.ledger.evidence.counts.totals(("polar", "number")) == (1, 1)
+    assert totals(table, "polar") == (1, 1)
     assert table.task(first).outcome is not None
 
 
@@ -502,7 +529,7 @@ def test_grading_twice_the_same_way_changes_nothing() -> None:
     table.reply("polar", "7")
     grade(table, task_id, right_answer="7")
     grade(table, task_id, right_answer="7")
-    assert table.node.ledger.evidence.counts.totals(("polar", "number")) == (1, 0)
+    assert totals(table, "polar") == (1, 0)
 
 
 @pytest.mark.parametrize(

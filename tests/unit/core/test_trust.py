@@ -8,7 +8,8 @@ from random import Random
 import pytest
 
 from synapse.core.clock import Timestamp
-from synapse.core.memory.record import GRADE, MEMORY, Record
+from synapse.core.memory.record import GRADE, MEMORY, RETRACTION, Record
+from synapse.core.memory.record_set import dot_text
 from synapse.core.trust import weights
 from synapse.core.trust.beliefs import Beliefs
 from synapse.core.trust.calibration import Calibration, Outcome, fitted, log_loss
@@ -16,6 +17,7 @@ from synapse.core.trust.evidence import Evidence
 from synapse.core.trust.kinship import OTHER_FAMILY, SAME_FAMILY, Kinship, phi
 from synapse.core.trust.weights import PROBABILITY_MAX, decay, probability, vote, weight
 from tests.making import START_MS, identity, made_up_id, record
+from tests.unit.core.nodes import Table
 
 OWN = identity(1)
 DAY_MS = 86_400_000
@@ -62,8 +64,14 @@ def learnt(*grades: Record) -> Evidence:
     return evidence
 
 
+def counts(evidence: Evidence, family: str = "polar") -> tuple[int, int]:
+    """(right, wrong) of the grades that stand."""
+    found = evidence.about(f"family:{family}", KIND, 1_000)
+    return sum(one.right for one in found), sum(not one.right for one in found)
+
+
 def totals(*grades: Record) -> tuple[int, int]:
-    return learnt(*grades).counts.totals(("polar", KIND))
+    return counts(learnt(*grades))
 
 
 def beliefs(*grades: Record) -> Beliefs:
@@ -72,12 +80,11 @@ def beliefs(*grades: Record) -> Beliefs:
 
 def test_right_and_wrong_are_counted_by_family_and_by_operator() -> None:
     evidence = learnt(grade(1), grade(0, seq=2), grade(1, observer=2, by=3))
-    assert evidence.counts.totals(("polar", KIND)) == (2, 1)
-    assert evidence.counts.totals(("solar", KIND)) == (0, 0)
-    assert evidence.counts.graded() == [("polar", KIND)]
-    assert sorted(subject for subject, _ in evidence.graded()) == sorted(
-        ["family:polar", f"operator:{OWN.key.hex()}", f"operator:{identity(3).key.hex()}"]
-    )
+    assert counts(evidence) == (2, 1)
+    assert counts(evidence, "solar") == (0, 0)
+    assert evidence.families() == ["polar"]
+    operators = [f"operator:{one.key.hex()}" for one in (OWN, identity(3))]
+    assert evidence.graded() == sorted((one, KIND) for one in ["family:polar", *operators])
 
 
 def test_a_grade_that_comes_twice_counts_once() -> None:
@@ -115,7 +122,7 @@ def test_a_grade_taken_back_is_gone_also_when_it_comes_after_its_retraction() ->
         after.absorb(one)
     erased.withdraw(taken.without_body())
     for evidence in (before, after, erased):
-        assert evidence.counts.totals(("polar", KIND)) == (1, 0)
+        assert counts(evidence) == (1, 0)
         assert [one.id for one in evidence.grades()] == [kept.id]
 
 
@@ -123,14 +130,14 @@ def test_taking_back_a_correction_brings_back_what_it_corrected() -> None:
     first, second = grade(1, seq=1, position=7), grade(0, seq=2, position=7)
     evidence = learnt(first, second)
     evidence.withdraw(second)
-    assert evidence.counts.totals(("polar", KIND)) == (1, 0)
+    assert counts(evidence) == (1, 0)
 
 
 def test_a_retraction_of_something_else_changes_nothing() -> None:
     evidence = learnt(grade(1))
     evidence.withdraw(grade(1, kind=MEMORY))
     evidence.withdraw(record({}, kind=GRADE))
-    assert evidence.counts.totals(("polar", KIND)) == (1, 0)
+    assert counts(evidence) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -228,11 +235,12 @@ def test_what_is_believed_follows_new_grades_and_time() -> None:
     known = Beliefs(evidence, own=OWN.key)
     first = known.judgement(KIND, now_ms=START_MS)
     assert known.judgement(KIND, now_ms=START_MS + 1) is first
+    before = first.chances["polar"]
     evidence.absorb(grade(0, seq=9))
-    second = known.judgement(KIND, now_ms=START_MS)
-    assert second.chances["polar"] < first.chances["polar"]
-    later = known.judgement(KIND, now_ms=START_MS + 360 * DAY_MS)
-    assert abs(later.chances["polar"] - 0.6) < abs(second.chances["polar"] - 0.6)
+    after = known.judgement(KIND, now_ms=START_MS).chances["polar"]
+    later = known.judgement(KIND, now_ms=START_MS + 360 * DAY_MS).chances["polar"]
+    assert after < before
+    assert abs(later - 0.6) < abs(after - 0.6)
 
 
 # Families in pairs.
@@ -340,3 +348,38 @@ def test_beliefs_keep_what_was_fitted_for_one_kind() -> None:
     assert known.judgement("code", now_ms=START_MS).temperature == before.temperature
     known.calibrate(KIND, [], now_ms=START_MS)
     assert known.judgement(KIND, now_ms=START_MS).temperature == before.temperature
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_grade_that_was_taken_back_stops_counting_at_once(named: bool) -> None:
+    table, other = Table(), identity(2)
+    kept, taken = grade(1, seq=1, observer=2), grade(0, seq=2, observer=2)
+    table.hear_records(kept, taken)
+    assert table.node.ledger.beliefs.totals("family:polar") == (1, 1)
+    retraction = record(
+        {"dots": [dot_text(taken.header.dot)]},
+        kind=RETRACTION,
+        seq=3,
+        writer=other,
+        refs=(taken.id,) if named else (),
+    )
+    table.hear_records(retraction)
+    assert table.node.ledger.beliefs.totals("family:polar") == (1, 0)
+    again = Table(log=table.log)
+    assert again.node.ledger.beliefs.totals("family:polar") == (1, 0)
+
+
+def test_others_cannot_take_a_grade_back() -> None:
+    table, taken = Table(), grade(0, seq=1, observer=2)
+    dots = {"dots": [dot_text(taken.header.dot)]}
+    theirs = record(dots, kind=RETRACTION, writer=identity(3), refs=(taken.id,))
+    table.hear_records(taken, theirs)
+    assert table.node.ledger.beliefs.totals("family:polar") == (0, 1)
+
+
+def test_what_others_say_of_an_operator_does_not_change_how_far_it_is_believed() -> None:
+    said = [grade(0, seq=seq, observer=5, by=3) for seq in range(1, 9)]
+    known = beliefs(grade(1, by=2), *said)
+    believed = known.believed(now_ms=START_MS)
+    assert believed == {identity(2).key.hex(): pytest.approx(2 / 5)}
+    assert known.believed(now_ms=START_MS + 1) is believed

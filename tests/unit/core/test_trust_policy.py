@@ -90,9 +90,9 @@ def test_graders_who_agreed_with_us_are_heard_and_those_who_did_not_are_not() ->
 def test_grades_that_came_after_ours_may_be_copies_and_earn_no_trust() -> None:
     ours = [grade(1, seq=n, position=n, at_ms=START_MS) for n in range(1, 11)]
     copies = [grade(1, seq=n, position=n, observer=2, at_ms=START_MS + 1) for n in range(1, 11)]
-    evidence = [*ours, *copies]
-    known = beliefs(*evidence)
-    assert policy.advisers(known._evidence.grades(), own=OWN.key) == {}
+    praise = grade(1, seq=99, observer=2)
+    told = beliefs(*ours, *copies, praise).explain("family:polar", KIND, now_ms=START_MS)
+    assert {one.origin for one in told.portions} == {"own", "unknown"}
 
 
 def test_all_advice_together_is_bounded_however_good_it_was() -> None:

@@ -105,6 +105,20 @@ def test_a_posting_of_a_row_that_is_not_there_is_refused() -> None:
             engine.build((np.array([7], dtype="<u8").tobytes(),), 7)
 
 
+@pytest.mark.parametrize("most", [0, 30, 1000, 100_000])
+def test_both_copy_the_same_heads_of_lists(most: int) -> None:
+    packed = postings(1, 3000, terms=40)
+    data = segment(compiled(), packed, 3000)
+    asked = np.unique(np.frombuffer(packed, dtype="<u8") >> np.uint64(24)).astype("<u4").tobytes()
+    sizes = []
+    for engine in (compiled(), NUMPY):
+        blocks = tuple(engine.block(data, None, None, None, None) for _ in range(3))
+        located = engine.locate(blocks, asked)
+        sizes.append([len(engine.heads(blocks, places, most)) for _, places in located])
+    header = sizes[0][0] - sizes[1][0]  # which the twin has no need of
+    assert [size - header for size in sizes[0]] == sizes[1]
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_no_damage_makes_the_compiled_search_read_beyond_a_segment(seed: int) -> None:
     """It may answer nonsense, or refuse; a crash would end the test run."""
@@ -119,11 +133,25 @@ def test_no_damage_makes_the_compiled_search_read_beyond_a_segment(seed: int) ->
         block = engine.block(bytes(data), None, None, None, None)
     except ValueError:
         return
-    _, places = engine.locate((block,), asked.tobytes())
+    located = engine.locate((block,), asked.tobytes())
+    heads = [engine.heads((block,), places, 50) for _, places in located]
     weights = np.full(len(asked), 3000, dtype="<u4").tobytes()
     for budget in (0, 100):
         engine.search(
-            (block,), places, weights, 10, 0, None, 0, 1, 0, (1 << 32) - 1, None, budget, 16
+            (block,),
+            (located,),
+            (heads,) if budget else None,
+            weights,
+            10,
+            0,
+            None,
+            0,
+            1,
+            0,
+            (1 << 32) - 1,
+            None,
+            budget,
+            16,
         )
     engine.find((block,), bytes(320))
     rows = np.arange(int.from_bytes(data[16:20], "little"), dtype="<i4")

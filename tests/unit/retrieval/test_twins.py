@@ -8,6 +8,7 @@ import pytest
 
 from synapse.core.memory.memory import Memory
 from synapse.ports import ANY, Filter, Index, Labels, Ranking
+from synapse.retrieval import directory, layout
 from synapse.retrieval.engine import BEST, NUMPY
 from synapse.retrieval.inverted import InvertedIndex
 from synapse.retrieval.scan import ScanIndex
@@ -161,13 +162,19 @@ def test_all_give_the_same_answers_over_thousands_of_memories(head_rows: int) ->
             assert indexes[2].search(query, limit=10, **terms) == expected
 
 
-def test_both_engines_cut_alike_when_the_budget_is_spent() -> None:
+@pytest.mark.parametrize("rows_max", [1000, layout.ROWS_MAX])
+def test_both_engines_cut_alike_when_the_budget_is_spent(
+    rows_max: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(directory, "SEGMENTS_LEAST", 1)
+    monkeypatch.setattr(layout, "ROWS_MAX", rows_max)  # so that some segments are past merging
     random = Random(5)
     added = thousands(random, 3_000)
     indexes = [InvertedIndex(engine=engine, head_rows=500) for engine in ENGINES]
     for index in indexes:
         for first in range(0, len(added), 300):
             index.add(added[first : first + 300])
+            index.maintain(steps=3)
     cut = 0
     for _ in range(40):
         query = " ".join(random.choice(added).text.split()[: random.randint(1, 30)])
@@ -185,6 +192,38 @@ def test_both_engines_cut_alike_when_the_budget_is_spent() -> None:
         if one.exact:
             assert one == indexes[0].search(query, limit=10, ranking=ranking, wanted=wanted)
     assert cut > 10
+
+
+def test_what_was_looked_up_is_forgotten_when_it_no_longer_holds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(layout, "ROWS_MAX", 200)
+    monkeypatch.setattr(directory, "SEGMENTS_LEAST", 1)
+    monkeypatch.setattr(directory, "TERMS_MAX", 20)
+    monkeypatch.setattr(directory, "HEADS_BYTES_MAX", 3000)
+    random = Random(8)
+    added = thousands(random, 1_200)
+    scan, *indexes = (
+        ScanIndex(),
+        *(InvertedIndex(engine=engine, head_rows=50) for engine in ENGINES),
+    )
+    for first in range(0, len(added), 100):
+        for index in (scan, *indexes):
+            index.add(added[first : first + 100])
+            index.maintain(steps=3)
+            index.remove([each.id for each in added[first : first + 100 : 7]])
+            index.verified([each.id for each in added[:first:9]], at_ms=first * DAY_MS)
+        for _ in range(4):
+            query, ranking = random.choice(added).text[:60], a_ranking(random)
+            expected = scan.search(query, limit=10, ranking=ranking)
+            assert [index.search(query, limit=10, ranking=ranking) for index in indexes] == [
+                expected,
+                expected,
+            ]
+            one, other = (
+                index.search(query, limit=10, budget=100, ranking=ranking) for index in indexes
+            )
+            assert (one, one.exact) == (other, other.exact)
 
 
 def test_both_give_the_same_answers_after_most_memories_are_gone() -> None:

@@ -40,6 +40,18 @@ def test_what_says_the_same_again_is_left_out_and_named() -> None:
     assert window.alike == ((b"\1", b"\0"),)
 
 
+def test_another_number_or_a_denial_is_no_repetition() -> None:
+    texts = ["5 of 50 jobs failed", "50 of 50 jobs failed", "50 of 50 jobs never failed"]
+    assert sorted(chosen(texts, 100)) == [0, 1, 2]
+
+
+def test_texts_too_long_to_compare_are_alike_only_when_they_are_equal() -> None:
+    long = "gateway " * 2_000
+    window = pack(found(long, long, long + "exploded"), tokens_max=10_000, tokens_of=words)
+    assert [hit.id[0] for hit in window.chosen] == [0, 2]
+    assert window.alike == ((b"\1", b"\0"),)
+
+
 def test_something_new_goes_before_more_of_the_same() -> None:
     texts = ["gateway failed certificate", "gateway failed certificate again today", "pear plum"]
     assert chosen(texts, 100) == [0, 2, 1]

@@ -281,6 +281,25 @@ def test_a_snapshot_never_claims_a_record_that_the_log_lost(log: SqliteLog) -> N
     assert records[49] not in held
 
 
+def test_keys_leave_memory_for_the_file_once_they_are_written(log: SqliteLog) -> None:
+    records = history()
+    keep(log, records)
+    followed, held, _ = started(log)
+    taken = followed.look(tail=1)
+    assert taken is not None
+    assert save(log, taken)
+    found = followed.load()
+    assert found is not None
+    whole = insides(held)
+
+    held.move(taken.held, found.held)
+    found.release()
+
+    blocks = [block for each in held.held().indexes.values() for block in each.keys]
+    assert all(isinstance(block, memoryview) for block in blocks)
+    assert insides(held) == whole
+
+
 def test_keeping_ends_with_a_snapshot(tmp_path: Path) -> None:
     async def a_short_life() -> None:
         followed = Views(log, held)
@@ -316,7 +335,7 @@ def test_a_log_without_a_disk_is_read_from_its_first_record() -> None:
 def test_a_snapshot_comes_back_as_it_was_written(tmp_path: Path) -> None:
     held = RecordSet()
     held.restore(history())
-    written = Snapshot(bytes(16), 7, made_up_id(1), views.held(held))
+    written = Snapshot(bytes(16), 7, made_up_id(1), held.held())
     path = tmp_path / "some.views"
     snapshot.write(path, written)
     found = snapshot.read(path)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from synapse.core.memory.memory import FINDING
 from synapse.core.memory.record import Draft
 from synapse.core.reasoning.cooling import DAY_MS, MINUTE_MS
-from synapse.core.reasoning.idle.desk import FINDING, Desk, Done
+from synapse.core.reasoning.idle.desk import Desk, Done
 from synapse.core.reasoning.idle.measures import marks, novelty
 from synapse.core.reasoning.idle.notebook import SPOTLIGHT, Spotlight
 

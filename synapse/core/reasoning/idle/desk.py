@@ -9,14 +9,14 @@ from typing import Final
 from synapse.core.memory.memory import Memory, from_record
 from synapse.core.memory.record import MEMORY, Draft, Record
 from synapse.core.reasoning.drafts import Share
+from synapse.core.reasoning.findings import Findings
 from synapse.core.reasoning.idle.notebook import Notebook
 from synapse.core.reasoning.session import Search
 from synapse.core.reasoning.task import Task
 from synapse.core.reasoning.task_book import TaskBook
 
 POOL_MAX: Final = 32  # memories one step reads and compares with each other: about 10 ms
-FINDING: Final = "finding"  # kinds of memory, as their authors call them
-SUMMARY: Final = "summary"
+SUMMARY: Final = "summary"  # a kind of memory, as its author calls it
 
 Read = Callable[[Sequence[bytes]], Sequence[Record]]
 
@@ -45,7 +45,8 @@ class Done:
 @dataclass(frozen=True, slots=True)
 class Desk:
     """`key` is this spore's; `believed` says whether an operator's word counts as ours; `rulings`
-    are such operators' grades on a task; `retraction` drafts the taking back of an own record."""
+    are such operators' grades on a task; `retraction` drafts the taking back of an own record;
+    `findings` looks up ours."""
 
     key: bytes
     notebook: Notebook
@@ -56,6 +57,7 @@ class Desk:
     believed: Callable[[bytes], bool]
     rulings: Callable[[Task], Sequence[Ruling]]
     retraction: Callable[[Record], Draft]
+    findings: Findings
 
     def recent(self) -> list[tuple[Record, Memory]]:
         """The newest memories that have a text, newest first."""

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from synapse.core.effects import Quote
-from synapse.core.memory.memory import Memory
+from synapse.core.memory.memory import FINDING, Memory
 from synapse.core.memory.record import MEMORY, REFS_MAX, Draft
 from synapse.core.reasoning import tools
 from synapse.core.reasoning.drafts import FINDING_BYTES_MAX
-from synapse.core.reasoning.idle.desk import FINDING, SUMMARY, Desk, Done
+from synapse.core.reasoning.idle.desk import SUMMARY, Desk, Done
 from synapse.core.reasoning.idle.measures import marks, novelty
 from synapse.core.reasoning.idle.notebook import THOUGHT
 from synapse.core.reasoning.prompts import QUOTE_CHARACTERS_MAX, Reply

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from synapse.core.memory.record import Draft, Record
+from synapse.core.memory.record import Draft
 from synapse.core.reasoning import drafts, grading
 from synapse.core.reasoning.ballot import Checker, kind_of
 from synapse.core.reasoning.canonical import grouped
-from synapse.core.reasoning.idle.desk import FINDING, POOL_MAX, Desk, Done, Ruling
+from synapse.core.reasoning.idle.desk import POOL_MAX, Desk, Done, Ruling
 from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.model_routing import EXTRACTIVE
 from synapse.core.reasoning.task import EXTRACT, Outcome, Position, Task
@@ -24,7 +24,6 @@ from synapse.core.text import words
 
 REVIEWED_MAX: Final = 16  # tasks a step; each may cost a tool some milliseconds
 DRAFTS_MAX: Final = 64  # records a step; a task has about as many positions as that at most
-HITS_MAX: Final = 8  # of the search for findings about a task
 CHECKER: Final = "checker"
 LATER_TASK: Final = "later task"
 
@@ -71,6 +70,14 @@ class Review:
         if walked:
             self._cursor = (walked[-1].created_ms, walked[-1].id)
         return [*fresh, *walked]
+
+
+def corrections(desk: Desk, task: Task) -> list[Draft]:
+    """What the grades of a task make of our findings about it: for when one has just come."""
+    if not _reviewable(desk, task):
+        return []
+    kind = kind_of(task, (one.answer for one in grading.graded_positions(task)))
+    return _findings(desk, task, kind, _known(desk, task), Checker(task.text))
 
 
 def _concluded(ruling: Ruling) -> bool:
@@ -170,15 +177,16 @@ def _findings(
 ) -> list[Draft]:
     """Take back our findings about a task that are contradicted, and write the right one in their
     place if it is known; or the first, when a tool now passes an answer that none could check."""
-    standing = _own_findings(desk, task)
     found: list[Draft] = []
+    replaces: list[bytes] = []
     holds = False
-    for record, answer in standing:
+    for record, answer in ((one.record, one.answer) for one in desk.findings.standing(task)):
         since = [one for one in known if one[2] > record.header.hlc.ms]
         checked = checker.check(answer)
         failed = checked is not None and checked.result is Result.FAIL
         if failed or _right(answer, since, kind, task) is False:
             found.append(desk.retraction(record))
+            replaces.append(record.id)
         else:
             holds = True
     outcome = task.outcome
@@ -188,25 +196,10 @@ def _findings(
     right = next((answer for answer, right, _ in known if right), None)
     checked = checker.check(outcome.answer)
     if found and right is not None and _right(right, known, kind, task):
-        found.append(drafts.finding(task, right, how="graded", share=desk.share))
+        found.append(drafts.finding(task, right, how="graded", replaces=replaces, share=desk.share))
     elif not outcome.checked and not known and checked and checked.result is Result.PASS:
         found.append(drafts.finding(task, outcome.answer, how="checked", share=desk.share))
     return found
-
-
-def _own_findings(desk: Desk, task: Task) -> list[tuple[Record, str]]:
-    """Our findings about a task that still have their text, and the answer each gives. They are
-    searched for too, because a spore that was restarted may not have their ids at hand."""
-    hits = desk.search(task.text, HITS_MAX)
-    ids = dict.fromkeys([*task.findings, *(one.id for one in hits)])
-    question = f"{task.text}\n"
-    return [
-        (record, memory.text.removeprefix(question))
-        for record, memory in desk.memories(list(ids))
-        if record.header.writer == desk.key
-        and memory.kind == FINDING
-        and memory.text.startswith(question)
-    ]
 
 
 def _taken_back(desk: Desk) -> list[Draft]:

@@ -1,0 +1,117 @@
+/* The greatest impacts of a term in many segments, copied next to one another.
+
+   Searching with a budget reads a little of each list in each segment, and the memory such a list
+   begins in is hardly ever near. What was copied once is read in one go from then on. */
+
+#include "kernel.h"
+
+/* The postings of a place, the greatest impact first: their rows and impacts, at most `room`. */
+static u32 copy_list(const Block *block, const Place *place, u32 least, u16 *rows, u8 *impacts,
+                     u32 room)
+{
+    u32 n = 0;
+    if (place->rare) {
+        const u32 *posting = U32(block, RARE_POSTINGS) + place->at;
+        for (; n < place->n && n < room && (posting[n] >> 16 & 255) >= least; n++) {
+            rows[n] = (u16)posting[n];
+            impacts[n] = (u8)(posting[n] >> 16);
+        }
+        return n;
+    }
+    if (!place->n || !list_fits(block, place))
+        return 0;
+    const u16 *list = U16(block, LISTS) + place->at;
+    u32 runs = (u32)list[1] + 1;
+    u32 limit = place->n < room ? place->n : room;
+    for (u32 run = 0; run < runs && (list[2 + run] & 255) >= least && n < limit; run++)
+        for (u32 left = (u32)(list[2 + run] >> 8) + 1; left && n < limit; left--)
+            impacts[n++] = (u8)list[2 + run];
+    memcpy(rows, list + 2 + runs, 2 * (size_t)n);
+    return n;
+}
+
+/* How many postings of a place are at each level or above. */
+static void count_list(const Block *block, const Place *place, u16 *counts)
+{
+    u32 at[LEVELS] = {0}, done = 0;
+    if (place->rare)
+        for (u32 i = 0; i < place->n; i++, done++)
+            at[LEVEL_OF(U32(block, RARE_POSTINGS)[place->at + i] >> 16 & 255)]++;
+    else if (place->n && list_fits(block, place)) {
+        const u16 *list = U16(block, LISTS) + place->at;
+        for (u32 run = 0; run <= list[1] && done < place->n; run++) {
+            u32 length = (u32)(list[2 + run] >> 8) + 1;
+            length = length < place->n - done ? length : place->n - done;
+            at[LEVEL_OF(list[2 + run] & 255)] += length;
+            done += length;
+        }
+    }
+    u32 sum = 0;
+    for (int level = LEVELS - 1; level >= 0; level--) {
+        sum += at[level];
+        counts[level] = (u16)(sum < 65535 ? sum : 65535);
+    }
+}
+
+static void copy_heads(const Block **blocks, const Place *places, Heads *heads)
+{
+    Head *head = (Head *)(heads + 1);
+    u16 *rows = (u16 *)(head + heads->blocks);
+    u8 *impacts = (u8 *)(rows + heads->postings);
+    u32 done = 0;
+    for (u32 b = 0; b < heads->blocks; b++) {
+        u32 held = heads->base < LEVELS ? head[b].counts[heads->base] : 0;
+        u32 copied = copy_list(blocks[b], &places[b], heads->base * LEVEL_STEP, rows + done,
+                               impacts + done, held);
+        head[b].start = done;
+        for (int level = LEVELS - 1; level >= 0; level--) /* unless the segment is damaged, they are */
+            head[b].counts[level] = head[b].counts[level] < copied ? head[b].counts[level]
+                                                                   : (u16)copied;
+        done += copied;
+    }
+}
+
+/* heads(blocks, places, postings_max) -> the lists of one term as far as so many postings go. */
+PyObject *kernel_heads(PyObject *module, PyObject *args)
+{
+    PyObject *tuple, *made = NULL;
+    Py_buffer places;
+    unsigned int most;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "O!y*I", &PyTuple_Type, &tuple, &places, &most))
+        return NULL;
+    const Block **blocks = blocks_of(tuple);
+    size_t count = (size_t)PyTuple_Size(tuple);
+    Head *head = calloc(count + 1, sizeof(Head));
+    Heads all = {.blocks = (u32)count};
+    if (blocks && head && (size_t)places.len == count * sizeof(Place)) {
+        const Place *place = places.buf;
+        Py_BEGIN_ALLOW_THREADS
+        for (size_t b = 0; b < count; b++) {
+            if (b + 2 < count && place[b + 2].n)
+                fetch_place(blocks[b + 2], &place[b + 2]);
+            count_list(blocks[b], &place[b], head[b].counts);
+            for (int level = 0; level < LEVELS; level++)
+                all.totals[level] += head[b].counts[level];
+        }
+        Py_END_ALLOW_THREADS
+        while (all.base < LEVELS && all.totals[all.base] > most)
+            all.base++;
+        all.postings = all.base < LEVELS ? (u32)all.totals[all.base] : 0;
+        made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(sizeof(Heads) + count * sizeof(Head)
+                                                            + 3 * (u64)all.postings));
+    } else if (!PyErr_Occurred())
+        PyErr_SetString(PyExc_ValueError, "one place for each block is needed");
+    if (made) {
+        Heads *heads = (Heads *)PyBytes_AsString(made);
+        *heads = all;
+        memcpy(heads + 1, head, count * sizeof(Head));
+        Py_BEGIN_ALLOW_THREADS
+        copy_heads(blocks, places.buf, heads);
+        Py_END_ALLOW_THREADS
+    }
+    free(head);
+    free(blocks);
+    PyBuffer_Release(&places);
+    return made;
+}
