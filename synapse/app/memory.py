@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Final
 
 MB: Final = 1_000_000
-FIXED_MB: Final = 170  # anonymous memory at any size, measured by `synapse bench spore`, and a bit
-LEAST_MB: Final = 256  # of what can be set: some pages and caches must be left
+FIXED_MB: Final = 200  # anonymous memory at a million, measured by `synapse bench spore`
+LEAST_MB: Final = 288  # of what can be set: some pages and caches must be left
 DEFAULT_MAX_MB: Final = 384  # a million memories are held, and searched as fast as with more
 DEFAULT_PART: Final = 5  # of the machine: a spore is not alone on it
 CACHE_BYTES_MAX: Final = 64 * MB  # beyond, the system's own cache of the file does as well

@@ -385,11 +385,11 @@ class Settings(BaseModel):
     half of a known daily quota is left to them. 0 switches all of it off; 12 is a fair start, and
     more than 60 are never used."""
 
-    memory_mb: Annotated[int, BeforeValidator(_number), Field(ge=256, le=1_000_000)] | None = Field(
+    memory_mb: Annotated[int, BeforeValidator(_number), Field(ge=288, le=1_000_000)] | None = Field(
         None, examples=[384]
     )
     """Megabytes that this spore may take, a local model aside. By default a fifth of what the
-    machine or the container has, 256 to 384: a million memories fit, and more takes no memory but
+    machine or the container has, 288 to 384: a million memories fit, and more takes no memory but
     room on the disk."""
 
     sync_interval_s: Seconds = 5.0

@@ -14,14 +14,14 @@ GB = 1_000 * MB
 
 @pytest.mark.parametrize(
     ("machine", "expected"),
-    [(GB // 2, 256), (1_500 * MB, 300), (2 * GB, 384), (64 * GB, 384)],
+    [(GB // 2, 288), (1_500 * MB, 300), (2 * GB, 384), (64 * GB, 384)],
 )
 def test_the_default_is_a_fifth_of_the_machine_within_reason(machine: int, expected: int) -> None:
     assert default_mb(machine) == expected
 
 
 @pytest.mark.promise("bounded")
-@pytest.mark.parametrize("setting", [256, 384, 1_000, 100_000])
+@pytest.mark.parametrize("setting", [288, 384, 1_000, 100_000])
 def test_the_shares_come_to_no_more_than_the_setting(setting: int) -> None:
     its = shares(setting)
     parts = (2 * its.cache_kib * 1_024, its.mailboxes_bytes, its.mapped_bytes)

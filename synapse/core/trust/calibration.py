@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 OUTCOMES_MIN: Final = 50  # fewer say less than the default does
-TEMPERATURE: Final = 1.0  # without outcomes: scores are log-odds; fitted on replay it was 0.6 to 1.1
+TEMPERATURE: Final = 1.0  # without outcomes: scores are log-odds; fitted, it was 0.6 to 1.1
 STRENGTH: Final = 0.1  # of the pull to the default: it only keeps extremes finite
 STEPS: Final = 25  # Newton's; ten are enough for a billionth
 INVERSE_MIN, INVERSE_MAX = 0.05, 4.0  # of 1 / T

@@ -3,8 +3,8 @@
 `correlation` is phi, the correlation of being wrong; `collision_rate` is how often two that were
 wrong gave the same answer. Both are shrunk to what was measured on other models, because phi of
 five tasks says next to nothing. Only one observer's grades are read, its own: nobody else can
-make two families look alike. What is kept are whole numbers, so a grade costs its own task, and
-neither order nor time leaves a trace.
+make two families look alike. What is kept are whole numbers, so neither order nor time leaves a
+trace: grades wait until somebody asks, and a task whose grades came together is counted once.
 """
 
 from __future__ import annotations
@@ -44,25 +44,22 @@ class Kinship:
         self._order: list[tuple[int, bytes, bytes]] = []  # (last grade's time and id, task)
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._agreed = self._told = self._telling = 0  # pairs that were wrong: alike; all; tasks
+        self._waiting: dict[bytes, list[tuple[Grade, bool]]] = {}  # by task: grades, come or gone
         for grade in grades:
             self.add(grade)
 
     def add(self, grade: Grade) -> None:
         """Count one more grade."""
-        self._leave(grade.task)
-        insort(self._tasks.setdefault(grade.task, []), grade, key=_when)
-        self._enter(grade.task)
+        self._waiting.setdefault(grade.task, []).append((grade, True))
 
     def remove(self, grade: Grade) -> None:
         """Count one no more. It must have been added."""
-        self._leave(grade.task)
-        grades = self._tasks[grade.task]
-        del grades[bisect_left(grades, _when(grade), key=_when)]
-        self._enter(grade.task)
+        self._waiting.setdefault(grade.task, []).append((grade, False))
 
     @property
     def collision_rate(self) -> float:
         """How often two wrong answers to one task agree, shrunk to the prior."""
+        self._count_waiting()
         if not self._told:
             return COLLISION_RATE
         return (self._telling * self._agreed / self._told + COLLISION_TASKS * COLLISION_RATE) / (
@@ -73,6 +70,7 @@ class Kinship:
         """Phi of their errors, shrunk to the prior; the prior for who was never graded with."""
         if one == other:
             return SAME_FAMILY
+        self._count_waiting()
         pair = self._pairs.get((min(one, other), max(one, other)))
         if pair is None:
             return OTHER_FAMILY
@@ -84,8 +82,21 @@ class Kinship:
 
     def tasks(self, one: str, other: str) -> int:
         """On how many tasks both were graded."""
+        self._count_waiting()
         pair = self._pairs.get((min(one, other), max(one, other)), _Pair())
         return pair.both + pair.first + pair.second + pair.neither
+
+    def _count_waiting(self) -> None:
+        for task, changes in self._waiting.items():
+            self._leave(task)
+            grades = self._tasks.setdefault(task, [])
+            for grade, come in changes:
+                if come:
+                    insort(grades, grade, key=_when)
+                else:
+                    del grades[bisect_left(grades, _when(grade), key=_when)]
+            self._enter(task)
+        self._waiting.clear()
 
     # The newest tasks count; who comes in late may push one out, and who goes lets one in.
 

@@ -15,8 +15,9 @@ def memory(name: str, text: str, *, author: str = "ada") -> Memory:
     return Memory(sha256(name.encode()).digest(), text, "note", (), author, 0, True)
 
 
-WORDS = [f"{a}{b}{c}" for a in ("bar", "cel", "dov", "fim", "gus", "lan", "mop", "pir", "rud", "tok")
-         for b in ("a", "e", "i", "o", "u") for c in ("mp", "nd", "rk", "st", "lt", "ck", "pt", "nk")]  # fmt: skip
+BEGINNINGS = ("bar", "cel", "dov", "fim", "gus", "lan", "mop", "pir", "rud", "tok")
+ENDINGS = ("mp", "nd", "rk", "st", "lt", "ck", "pt", "nk")
+WORDS = [f"{a}{b}{c}" for a in BEGINNINGS for b in "aeiou" for c in ENDINGS]
 
 
 def story(seed: int) -> list[str]:
