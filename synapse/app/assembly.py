@@ -101,7 +101,12 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
     )
     attempts = FileAttemptLog(folder / ATTEMPTS_FILE)
     derived = _index_folder(folder, log)
-    index = InvertedIndex(derived, resident_max=shares.mapped_bytes)
+    index = InvertedIndex(
+        derived,
+        resident_max=shares.mapped_bytes,
+        resident_most=shares.mapped_most,
+        lists_max=shares.lists_bytes,
+    )
 
     node = Node(
         identity,

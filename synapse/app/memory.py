@@ -3,7 +3,8 @@
 The interpreter, its libraries and the tables of a spore without many peers take a fixed amount. The
 rest goes to caches, to mail for peers, and to the pages of mapped files (the index, the keys that
 peers compare), which are given back above their share: the system still has them, and reading them
-again costs microseconds.
+again costs microseconds. Unless the setting is made, pages and copied lists may outgrow their
+shares with the index, past a million memories, as far as the machine has plenty.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from synapse.retrieval.directory import HEADS_BYTES_MAX
+
 MB: Final = 1_000_000
 FIXED_MB: Final = 200  # anonymous memory at a million, measured by `synapse bench spore`
 LEAST_MB: Final = 288  # of what can be set: some pages and caches must be left
 DEFAULT_MAX_MB: Final = 384  # a million memories are held, and searched as fast as with more
 DEFAULT_PART: Final = 5  # of the machine: a spore is not alone on it
+LISTS_PART: Final = 64  # of the machine, for lists of the index that are copied
 CACHE_BYTES_MAX: Final = 64 * MB  # beyond, the system's own cache of the file does as well
 
 SWITCH_S: Final = 0.001  # Python's own is 5 ms: what the event loop waits for a busy thread
@@ -36,16 +40,21 @@ class Shares:
     cache_kib: int  # of the log, by the connection that writes; all that read have as much again
     mailboxes_bytes: int  # messages that wait for peers which nobody can dial
     mapped_bytes: int  # pages of files
+    mapped_most: int  # of them, when half of the index is more than that
+    lists_bytes: int  # what the index copies of the lists that most questions read
 
 
 def shares(memory_mb: int | None) -> Shares:
     """What becomes of the setting; None: of the default."""
     memory = MB * (default_mb() if memory_mb is None else memory_mb)
+    plenty = machine_bytes() if memory_mb is None else 0
     rest = memory - FIXED_MB * MB
     return Shares(
         cache_kib=min(rest // 16, CACHE_BYTES_MAX) // 1_024,
         mailboxes_bytes=rest // 8,
-        mapped_bytes=rest // 2,  # and a quarter for what is read before the next look at them
+        mapped_bytes=rest // 2,  # and an eighth for what is read before the next look at them
+        mapped_most=max(rest // 2, plenty // DEFAULT_PART),
+        lists_bytes=max(rest // 8, min(plenty // LISTS_PART, HEADS_BYTES_MAX)),
     )
 
 

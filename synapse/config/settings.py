@@ -389,8 +389,8 @@ class Settings(BaseModel):
         None, examples=[384]
     )
     """Megabytes that this spore may take, a local model aside. By default a fifth of what the
-    machine or the container has, 288 to 384: a million memories fit, and more takes no memory but
-    room on the disk."""
+    machine or the container has, 288 to 384: a million memories fit. For more of them half of the
+    index may stay at hand too, within another such fifth; once this is set, nothing goes beyond."""
 
     sync_interval_s: Seconds = 5.0
     """Seconds between two comparisons of memory with a peer."""

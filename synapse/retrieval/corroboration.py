@@ -45,6 +45,17 @@ CREATE TABLE members(
 ) WITHOUT ROWID;
 CREATE INDEX said_by ON members(grp, operator, id);
 """
+# Jumps from operator to operator: whoever said a thing a million times costs one step.
+_FIRST_OF_EACH: Final = """
+WITH RECURSIVE speaking(operator) AS (
+    SELECT MIN(operator) FROM members WHERE grp = ?1
+    UNION ALL
+    SELECT (SELECT MIN(operator) FROM members WHERE grp = ?1 AND operator > speaking.operator)
+    FROM speaking WHERE operator IS NOT NULL LIMIT ?2
+)
+SELECT operator, (SELECT MIN(id) FROM members WHERE grp = ?1 AND members.operator = s.operator)
+FROM speaking AS s WHERE operator IS NOT NULL
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +136,8 @@ class Corroboration:
     def others(self, kin: Kin, *, limit: int = OTHERS_MAX) -> list[bytes]:
         """The first memory of each other operator of the group, at most so many. Raises
         StorageError."""
-        found: list[bytes] = []
-        after = -(1 << 63)  # operators are hashes of 64 bits, with a sign
-        first = (
-            "SELECT operator, id FROM members WHERE grp = ? AND operator >= ? "
-            "ORDER BY operator, id LIMIT 1"
-        )
-        while len(found) < limit and (rows := self._rows(first, kin.group, after)):
-            operator, memory = rows[0]
-            found += [memory] if operator != kin.operator else []
-            if operator == (1 << 63) - 1:
-                break
-            after = operator + 1
-        return found
+        rows = self._rows(_FIRST_OF_EACH, kin.group, limit + 1)
+        return [memory for operator, memory in rows if operator != kin.operator][:limit]
 
     def __len__(self) -> int:
         """How many memories are in a group. Raises StorageError."""

@@ -51,14 +51,15 @@ class Directory:
     """Of the first segments of an index."""
 
     segments: tuple[Segment, ...]
+    lists_max: int  # bytes of copied lists
     _copied: _Copied
     _located: dict[int, Located] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, segments: tuple[Segment, ...]) -> Directory:
+    def of(cls, segments: tuple[Segment, ...], lists_max: int) -> Directory:
         """Nothing is known yet."""
         rows = sum([each.rows for each in segments])
-        return cls(segments, _Copied(min(HEADS_BYTES_MAX, HEADS_BYTES_EACH * rows)))
+        return cls(segments, lists_max, _Copied(min(lists_max, HEADS_BYTES_EACH * rows)))
 
     def followed_by(self, segments: tuple[Segment, ...]) -> Directory:
         """The directory of these segments, with what is known if they hold the same postings."""
@@ -67,10 +68,10 @@ class Directory:
         if alike and all(old is new for old, new in pairs):
             return self
         if not alike or not all(old.contents is new.contents for old, new in pairs):
-            return Directory.of(segments)
+            return Directory.of(segments, self.lists_max)
         if all(old.changes.dead is new.changes.dead for old, new in pairs):
-            return Directory(segments, self._copied, self._located)
-        return Directory(segments, self._copied)  # there are fewer holders now
+            return Directory(segments, self.lists_max, self._copied, self._located)
+        return Directory(segments, self.lists_max, self._copied)  # there are fewer holders now
 
     def locate(self, engine: Engine, wanted: array[int]) -> list[Located]:
         """What the engine finds in these segments."""

@@ -14,11 +14,14 @@ The tables are of fixed size: the youngest memories are remembered, and the olde
 
 from __future__ import annotations
 
+import math
+import mmap
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -104,12 +107,11 @@ class Duplicates:
         self._size = remembered
         self._next = 0  # the place of the next memory; places are used in a circle
         self._used = 0
-        # Zeros cost no memory until something else is written over them.
-        self._ids = np.zeros((remembered, 32), dtype=np.uint8)
-        self._signatures = np.zeros((remembered, HASHES), dtype=np.uint8)
-        self._contents = np.zeros((remembered, 3), dtype=np.uint64)
-        self._doors = np.zeros((remembered, _DOORS), dtype=np.uint32)
-        self._tables = np.zeros((_DOORS, remembered), dtype=np.int32)  # by slot: a place, plus one
+        self._ids = _zeros((remembered, 32), np.uint8)
+        self._signatures = _zeros((remembered, HASHES), np.uint8)
+        self._contents = _zeros((remembered, 3), np.uint64)
+        self._doors = _zeros((remembered, _DOORS), np.uint32)
+        self._tables = _zeros((_DOORS, remembered), np.int32)  # by slot: a place, plus one
 
     @property
     def remembered(self) -> int:
@@ -258,6 +260,16 @@ class Duplicates:
             self._tables[door, part.doors[first:end, door] % self._size] = places + 1
         self._next = (self._next + count) % self._size
         self._used = min(self._size, self._used + count)
+
+
+def _zeros(shape: tuple[int, ...], dtype: type[Any]) -> npt.NDArray[Any]:
+    """An array whose pages cost no memory until something is written there: small pages, because a
+    few entries in a large table would else cost megabytes."""
+    pages = mmap.mmap(-1, math.prod(shape) * np.dtype(dtype).itemsize)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):  # Linux
+        with suppress(OSError):  # it has no huge pages
+            pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, dtype).reshape(shape)
 
 
 def _mark(signature: npt.NDArray[np.uint8], contents: Numbers) -> Mark:

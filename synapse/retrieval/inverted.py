@@ -24,6 +24,7 @@ from synapse.core.memory.memory import Memory
 from synapse.ports import ANY, Filter, Hits, Labels, Ranking, Why
 from synapse.retrieval import bm25, layout, segment, spans
 from synapse.retrieval.analysis import QUERY_TERMS_MAX, keys
+from synapse.retrieval.directory import HEADS_BYTES_MAX
 from synapse.retrieval.engine import BEST, Engine
 from synapse.retrieval.folder import Damage, Folder, replace_covers
 from synapse.retrieval.labels import number, profile_of
@@ -51,13 +52,18 @@ class InvertedIndex:
         engine: Engine = BEST,
         head_rows: int = HEAD_ROWS,
         resident_max: int | None = None,
+        resident_most: int = 0,
+        lists_max: int = HEADS_BYTES_MAX,
     ) -> None:
         """Without a folder everything stays in memory. Raises StorageError.
 
-        `resident_max`: how many bytes of files may stay mapped after a bout of upkeep.
+        `resident_max`: how many bytes of files may stay mapped after a bout of upkeep; if half of
+        the index is more, then half of it, up to `resident_most`. `lists_max`: how many bytes of
+        lists may be copied, for searches with a budget.
         """
         self._head_rows = head_rows
         self._resident_max = resident_max
+        self._resident_most = resident_most
         self.damage: list[Damage] = []  # what could not be used, and has to be fed again
         self._engine = engine
         self._words = words_of(engine)
@@ -69,10 +75,10 @@ class InvertedIndex:
         self._folder = None if folder is None else Folder(folder, engine)
         self._bare: Spans = ()  # positions of the log that hold nothing that is searchable
         self._unverified: list[str] = []  # names of segments whose checksums are to be looked at
-        self._now = snapshot(())
+        self._now = snapshot((), lists_max=lists_max)
         if self._folder is not None:
             opened = self._folder.open()
-            self._now = snapshot(opened.segments)
+            self._now = snapshot(opened.segments, self._now)
             self._bare = opened.covers
             self.damage += opened.damage
             self._unverified = [
@@ -169,8 +175,10 @@ class InvertedIndex:
         """
         with self._upkeep:
             more = all(self._step() for _ in range(steps))
-        if self._resident_max is not None and _mapped() > self._resident_max:
-            self.release()
+        if self._resident_max is not None:
+            half = sum(len(each.contents.data) for each in self._now.segments) // 2
+            if _mapped() > max(self._resident_max, min(half, self._resident_most)):
+                self.release()
         return more
 
     def checkpoint(self) -> None:
@@ -287,7 +295,8 @@ class InvertedIndex:
                     replace_covers(each, spans.without(each.covers, lost))
                     for each in self._now.segments
                     if each.contents is not damaged.contents
-                ]
+                ],
+                self._now,
             )
         self._save()
 

@@ -159,12 +159,18 @@ class Snapshot:
         )
 
 
-def snapshot(segments: Sequence[Segment], before: Snapshot | None = None) -> Snapshot:
-    """Of these segments. What the one before had looked up is kept as far as it still holds."""
+def snapshot(
+    segments: Sequence[Segment],
+    before: Snapshot | None = None,
+    *,
+    lists_max: int = directory.HEADS_BYTES_MAX,
+) -> Snapshot:
+    """Of these segments. What the one before had looked up is kept as far as it still holds, and
+    so is how many bytes of lists may be copied."""
     settled = next((nth for nth, each in enumerate(segments) if not each.full), len(segments))
     if settled < directory.SEGMENTS_LEAST:
         settled = 0
-    known = Directory.of(()) if before is None else before.directory
+    known = Directory.of((), lists_max) if before is None else before.directory
     return Snapshot(
         tuple(segments),
         tuple([each.block for each in segments]),

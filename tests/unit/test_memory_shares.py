@@ -24,7 +24,13 @@ def test_the_default_is_a_fifth_of_the_machine_within_reason(machine: int, expec
 @pytest.mark.parametrize("setting", [288, 384, 1_000, 100_000])
 def test_the_shares_come_to_no_more_than_the_setting(setting: int) -> None:
     its = shares(setting)
-    parts = (2 * its.cache_kib * 1_024, its.mailboxes_bytes, its.mapped_bytes)
+    parts = (
+        2 * its.cache_kib * 1_024,
+        its.mailboxes_bytes,
+        its.mapped_bytes,
+        its.lists_bytes,
+    )
+    assert its.mapped_most == its.mapped_bytes, "what is set is not outgrown"
     assert min(parts) > 0
     assert sum(parts) + memory.FIXED_MB * MB <= setting * MB
 

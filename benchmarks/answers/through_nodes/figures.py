@@ -18,8 +18,8 @@ from benchmarks.answers.through_nodes import experiments, federation, memory
 from benchmarks.answers.through_nodes.experiments import MECHANISMS, Row
 
 SEEDS: Final = 30
-SEEDS_OF_ABLATIONS: Final = 10  # five swarms each
-SEEDS_OF_MEMORY: Final = 12  # of 120 tasks learnt and 60 held out each
+SEEDS_OF_ABLATIONS: Final = 30  # five swarms each
+SEEDS_OF_MEMORY: Final = 24  # of 120 tasks learnt and 60 held out each
 SEEDS_OF_POISON: Final = 10  # of twenty attacks each
 SEEDS_OF_SCHOOL: Final = 4  # of 300 graded tasks each
 SEEDS_OF_NODES: Final = {1: 8, 3: 8, 7: 8, 14: 8, 28: 2}  # the work grows with their square
