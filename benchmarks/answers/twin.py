@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.answers.recorded import NO_ANSWER
-from synapse.core.reasoning.aggregation import REDUNDANCY, Judgement
+from synapse.core.reasoning.aggregation import Judgement
 from synapse.core.trust.calibration import Calibration
 
 Floats = NDArray[np.float64]
@@ -38,7 +38,7 @@ def scores(
     heavy = weights > 0
     if entanglement:
         ratio[heavy] = np.minimum(1.0, weights[None, :] / weights[heavy, None])
-    overlap = REDUNDANCY * np.maximum(0.0, correlations) * ratio
+    overlap = np.maximum(0.0, correlations) * ratio
     np.fill_diagonal(overlap, 0.0)
     divisor = 1.0 + np.tensordot(overlap, shares, axes=1)
     total = (weights[:, None, None] * shares / divisor).sum(axis=0)

@@ -101,12 +101,7 @@ def assemble(settings: Settings, *, local_servers: Sequence[LocalServer] = ()) -
     )
     attempts = FileAttemptLog(folder / ATTEMPTS_FILE)
     derived = _index_folder(folder, log)
-    index = InvertedIndex(
-        derived,
-        resident_max=shares.mapped_bytes,
-        resident_most=shares.mapped_most,
-        lists_max=shares.lists_bytes,
-    )
+    index = _index(derived, shares)
 
     node = Node(
         identity,
@@ -172,6 +167,15 @@ def _index_folder(folder: Path, log: SqliteLog) -> Path:
         if other != own and other.is_dir():
             shutil.rmtree(other)
     return own
+
+
+def _index(folder: Path, shares: memory.Shares) -> InvertedIndex:
+    return InvertedIndex(
+        folder,
+        resident_max=shares.mapped_bytes,
+        resident_most=shares.mapped_most,
+        lists_max=shares.lists_bytes,
+    )
 
 
 def _node_settings(settings: Settings, models: Models) -> NodeSettings:

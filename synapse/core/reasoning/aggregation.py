@@ -1,15 +1,15 @@
 """From weighted positions to a posterior over answers: collapse is code, not a model.
 
     h_f(k) = sum of credibility x share of family f's votes for k / max(1, all of f's votes)
-    S(k)   = sum over f of  w_f h_f(k) / (1 + c sum over u != f of max(0, rho_fu) h_u(k) m_uf)
+    S(k)   = sum over f of  w_f h_f(k) / (1 + sum over u != f of max(0, rho_fu) h_u(k) m_uf)
              + T x sum over checks of k of their log likelihood ratios
     P(k)   = exp(S_k / T) / (exp(N / T) + sum_j exp(S_j / T))        N is "none of these"
 
 Scores are in nats. A family votes once, however many spores serve it. Families err together, so
-each further supporter adds less (c is REDUNDANCY); m_uf = min(1, w_u / w_f) keeps a voice that is
-worth little from taking away much more than it brings. T stands for what is not known of that, so a
-check, whose rates are known, counts in full whatever T is. This module knows no grades: `Judgement`
-says what they came to. Sources and measurements: `docs/evidence.md`.
+each further supporter adds less; m_uf = min(1, w_u / w_f) keeps a voice that is worth little from
+taking away much more than it brings. T stands for what is not known of that, so a check, whose
+rates are known, counts in full whatever T is. This module knows no grades: `Judgement` says what
+they came to. Sources and measurements: `docs/evidence.md`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,6 @@ from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.model_routing import EXTRACTIVE
 
 ERROR_CORRELATION: Final = 0.35  # between families, before any grades; measured 0.33 to 0.43
-# Families that err on the same hard tasks need not give the same answer there, so not all of the
-# correlation is redundancy. Chosen for the calibration on GSM8K and MATH-5; 0.7 cost accuracy on
-# CRUXEval.
-REDUNDANCY: Final = 0.8
 TEMPERATURE: Final = 2.5  # of the posterior; fitted on replayed teams, where it was 2 to 3
 DECIDED: Final = 0.8  # posterior at which asking more is not worth a call
 WEAK_MAX: Final = 0.8  # prose that nobody checked is never surer than this
@@ -306,7 +302,7 @@ def overlap(voice: Voice, other: Voice, correlation: float) -> float:
     """What another's whole support of the same answer adds to the divisor of a voice."""
     if voice.weight <= 0:
         return 0.0
-    return REDUNDANCY * max(0.0, correlation) * min(1.0, other.weight / voice.weight)
+    return max(0.0, correlation) * min(1.0, other.weight / voice.weight)
 
 
 def posterior(

@@ -56,22 +56,21 @@ class Judged:
 def test_the_worked_example() -> None:
     verdict = count(votes(("north", "Paris"), ("east", "Rome"), ("south", "paris")), weigh)
 
-    # Correlation 0.35, of which 0.8 is redundancy: 0.28.
-    # S(Paris) = 2.0 / (1 + 0.28 * 1.0 / 2.0) + 1.0 / (1 + 0.28) = 1.75439 + 0.78125 = 2.53564,
-    # S(Rome) = 1.5; both over the temperature 2.5: exp(1.01425) = 2.75731, exp(0.6) = 1.82212,
-    # and 1 for "none of these": 5.57943 in all.
+    # S(Paris) = 2.0 / (1 + 0.35 * 1.0 / 2.0) + 1.0 / (1 + 0.35) = 1.70213 + 0.74074 = 2.44287,
+    # S(Rome) = 1.5; both over the temperature 2.5: exp(0.97715) = 2.65686, exp(0.6) = 1.82212,
+    # and 1 for "none of these": 5.47898 in all.
     assert verdict.shares == (
-        (0, pytest.approx(0.49419, abs=1e-5)),
-        (1, pytest.approx(0.32658, abs=1e-5)),
+        (0, pytest.approx(0.48492, abs=1e-5)),
+        (1, pytest.approx(0.33257, abs=1e-5)),
     )
     assert (verdict.leader, verdict.supporters, verdict.families) == (0, (0, 2), 3)
-    assert verdict.posterior == pytest.approx(0.49419, abs=1e-5)
-    assert verdict.none_posterior == pytest.approx(0.17923, abs=1e-5)
+    assert verdict.posterior == pytest.approx(0.48492, abs=1e-5)
+    assert verdict.none_posterior == pytest.approx(0.18252, abs=1e-5)
     # Weights 2, 1.5, 1 and 0.35 between each two: 4.5^2 / (7.25 + 2 * 0.35 * 6.5).
     assert verdict.independence == pytest.approx(20.25 / 11.8)
     assert verdict.agreement == pytest.approx(3 / 4.5)
     assert verdict.uncertainty_bits == pytest.approx(
-        -sum(p * math.log2(p) for p in (0.49419, 0.32658, 0.17923)), abs=1e-4
+        -sum(p * math.log2(p) for p in (0.48492, 0.33257, 0.18252)), abs=1e-4
     )
     assert not verdict.weak
     assert not verdict.decided
@@ -114,8 +113,8 @@ def test_no_number_of_agreeing_families_is_certain() -> None:
     for size in (1, 10, 200):
         team = [(f"family {number}", "Paris") for number in range(size)]
         assert count(votes(*team), lambda _: 4.6 + 1.2).posterior < 1
-    # Correlation bounds what agreement is worth: S tends to w / 0.28 and not to infinity.
-    assert count(votes(*team), lambda _: 1.0).posterior < 1 / (1 + math.exp(-1 / 0.28 / 2.5))
+    # Correlation bounds what agreement is worth: S tends to w / 0.35 and not to infinity.
+    assert count(votes(*team), lambda _: 1.0).posterior < 1 / (1 + math.exp(-1 / 0.35 / 2.5))
 
 
 def test_extracts_count_only_while_no_model_has_spoken() -> None:
@@ -142,7 +141,7 @@ def test_prose_alone_is_never_surer_than_the_cap() -> None:
 def test_labels_that_agree_strongly_enough_are_decided() -> None:
     team = [(f"family {number}", "Paris") for number in range(3)]
     verdict = count(votes(*team), lambda _: 3.0)
-    assert verdict.posterior == pytest.approx(0.9095, abs=1e-4)  # 9 / 1.56 / 2.5 nats against 0
+    assert verdict.posterior == pytest.approx(0.8926, abs=1e-4)  # 9 / 1.7 / 2.5 nats against 0
     assert verdict.decided
     assert verdict.posterior >= DECIDED
 
@@ -193,7 +192,7 @@ def test_a_discount_takes_no_more_than_the_share_of_a_supporter() -> None:
     judged = Judged({"a": 2.0, "b": 2.0}, {("a", "b"): 0.5})
     said = [Vote("7", "a"), Vote("7", "b", share=0.5), Vote("8", "b", share=0.5)]
     verdict = count(said, judged)
-    seven = 2.0 / (1 + 0.4 * 0.5) + 1.0 / (1 + 0.4 * 1.0)
+    seven = 2.0 / (1 + 0.5 * 0.5) + 1.0 / (1 + 0.5 * 1.0)
     expected = math.exp(seven) / (1 + math.exp(seven) + math.exp(1.0))
     assert verdict.posterior == pytest.approx(expected)
 

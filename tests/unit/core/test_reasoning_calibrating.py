@@ -37,7 +37,7 @@ def test_a_lesson_says_which_answer_was_right() -> None:
     graded = {said.positions[0].id: False, said.positions[1].id: True}
     scores, right = lesson(said, verdict, graded).outcome(JUDGED)
     assert right is not None
-    assert scores[right] == pytest.approx(2 / (1 + 0.8 * 0.35))
+    assert scores[right] == pytest.approx(2 / 1.35)
     assert sorted(scores) == pytest.approx(sorted((2.0, scores[right])))
     assert lesson(said, verdict, {said.positions[0].id: False}).right is None
 
