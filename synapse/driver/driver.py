@@ -46,6 +46,7 @@ from synapse.driver.news import News
 from synapse.driver.queues import MAILBOXES_BYTES_MAX, Mailboxes, MessageQueue
 from synapse.driver.recall import Recaller, asked_about
 from synapse.driver.turn import Turn
+from synapse.driver.usage import used
 from synapse.ports import AttemptLog, Index, Provider, RecordLog, Transport
 from synapse.retrieval.corroboration import Corroboration
 from synapse.storage.attempt_log import MemoryAttemptLog
@@ -309,8 +310,8 @@ class Driver:
 
     def _perform(self, work: _Work, effect: Effect) -> None:
         match effect:
-            case Persist(erased=erased):
-                self.indexer.want(erased=erased)
+            case Persist(records=records, erased=erased):
+                self.indexer.want(erased=erased, used=used(self.node.ledger, records))
             case Send(peer, url, message):
                 self._send(work, peer, url, message)
             case Introduce():

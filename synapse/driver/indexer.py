@@ -9,7 +9,7 @@ what is there; what was taken back and is still found is dropped by whoever read
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -18,6 +18,7 @@ from synapse.core.errors import StorageError
 from synapse.core.memory.record import RETRACTION
 from synapse.driver.embedder import Embedder
 from synapse.driver.news import News
+from synapse.driver.usage import Used
 from synapse.ports import Index, RecordLog
 from synapse.retrieval.corroboration import Corroboration
 
@@ -54,6 +55,7 @@ class Indexer:
         self._news = news
         self._durable = log.last_position  # what may be indexed: the rest may never be committed
         self._erased: list[bytes] = []
+        self._used: list[Used] = []
         self._wanted = asyncio.Event()
         self._idle = asyncio.Event()  # nothing durable waits to be indexed
         self._idle.set()
@@ -62,10 +64,12 @@ class Indexer:
         self._unsaid: list[bytes] = []
         self._since_saved = 0
 
-    def want(self, *, erased: Sequence[bytes]) -> None:
-        """More became durable; these ids must no longer be found."""
+    def want(self, *, erased: Sequence[bytes], used: Iterable[Used] = ()) -> None:
+        """More became durable; what was erased must no longer be found, what was used is as
+        good as new."""
         self._durable = self._log.last_position
         self._erased += erased
+        self._used += used
         self._unsaid += erased
         self._idle.clear()
         self._wanted.set()
@@ -119,6 +123,9 @@ class Indexer:
             after, upto = spans[0]
             await self._feed(after, upto)
         await self._remove()
+        used, self._used = self._used, []
+        for each in used:
+            await asyncio.to_thread(self._index.verified, each.ids, at_ms=each.at_ms)
 
     async def _feed(self, after: int, upto: int) -> None:
         """One step: at most a chunk of the memories between two positions."""
