@@ -421,6 +421,14 @@ static u32 factor_of(const Search *search, const Task *task, u32 row)
     return search->decays ? times(decay_at(search, block->verified[row]), factor) : factor;
 }
 
+/* The greatest factor that any row of a block can have; 0 when all are kept out. */
+static u32 greatest_factor(const Search *search, const Task *task)
+{
+    if (!search->decays || !task->greatest_factor)
+        return task->greatest_factor;
+    return times(decay_at(search, task->block->newest_s), task->greatest_factor);
+}
+
 /* Exact totals. */
 
 static void want(Search *search, int on)
@@ -754,10 +762,7 @@ static int search_block(Search *search, const Task *task)
     if (take_lists(search, task) < 0)
         return -1;
     promise_the_best(search);
-    Gate gate = {.task = task, .greatest = times(decay_at(search, block->newest_s),
-                                                 task->greatest_factor)};
-    if (!search->decays)
-        gate.greatest = task->greatest_factor;
+    Gate gate = {.task = task, .greatest = greatest_factor(search, task)};
     u64 needed = (promised(search) + gate.greatest - 1) / gate.greatest;
     gate.unread = plan(search, needed);
     gate.shift = shift_for(search);
@@ -801,13 +806,11 @@ static int compare_tasks(const void *a, const void *b)
 static u64 bound_of(const Search *search, const Task *task)
 {
     const Place *place = search->places + (u64)task->number * search->terms;
-    u64 sum = 0, factor = task->greatest_factor;
+    u64 sum = 0;
     for (u32 t = 0; t < search->terms; t++)
         if (place[t].n)
             sum += (u64)search->weights[t] * place[t].greatest;
-    if (search->decays && factor)
-        factor = times(decay_at(search, task->block->newest_s), task->greatest_factor);
-    return sum * factor;
+    return sum * greatest_factor(search, task);
 }
 
 static int search_exactly(Search *search, Task *tasks, size_t count)
@@ -1077,7 +1080,8 @@ static int sum_up(Search *search, const Task *tasks, size_t searched, Reading *r
         }
         if (i + 2 < searched && tasks[i + 2].number < next)
             fetch_block(tasks[i + 2].number - first, readings, used);
-        u64 bar = (all->worst + task->greatest_factor - 1) / task->greatest_factor;
+        u32 greatest = greatest_factor(search, task);
+        u64 bar = (all->worst + greatest - 1) / greatest;
         if (bar > SUM_MAX)
             continue;
         u32 nth = task->number - first;
