@@ -5,6 +5,7 @@ find is worse than what words find; the question's vector is part of a question'
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +20,7 @@ FITTED: Final = 20_000  # memories
 M, EF_BUILD, EF_SEARCH = 16, 128, 64  # of HNSW: common choices
 
 
-class Dense:
+class Dense(ABC):
     """Turns texts into vectors."""
 
     def __init__(self, folder: Path) -> None:
@@ -65,11 +66,13 @@ class Dense:
         rows = rows.astype(np.float32) @ self._axes
         return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
 
+    @abstractmethod
     def _make(self, dimensions: int, sample: Any) -> None:
-        raise NotImplementedError
+        """An empty index; the sample says how its numbers are spread."""
 
+    @abstractmethod
     def _add(self, numbers: Any, vectors: Any) -> None:
-        raise NotImplementedError
+        """Take these in."""
 
     def finish(self) -> None:
         """Make everything searchable."""
@@ -77,10 +80,11 @@ class Dense:
             self._fit()
         self._save()
 
+    @abstractmethod
     def _save(self) -> None:
-        raise NotImplementedError
+        """Write the index to the folder."""
 
-    def open(self) -> None:
+    def open(self) -> None:  # noqa: B027  # both engines share this nothing
         """It stays in the process that built it."""
 
     def prepare(self, query: str) -> str:
@@ -91,7 +95,7 @@ class Dense:
         """Whether that is what its own ranking asks for."""
         return False
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  # as above
         """Nothing is held open."""
 
 

@@ -1,7 +1,7 @@
 """llama-cpp-python, and everything we know of it: load a file, say one reply, stop when told.
 
 The texts of a request are never part of the chat template's rendering: the template is rendered
-once, around two placeholders, and each text is cut into tokens by itself, as plain text. So what a
+once, around two marks, and each text is cut into tokens by itself, as plain text. So what a
 memory says cannot become one of the model's control tokens and speak as the system.
 
 The library is loaded by name and on first use: it is an optional extra, and takes a tenth of a
@@ -155,7 +155,7 @@ class LlamaEngine:
         return [first, *tokens] if wanted else tokens
 
     def _rendered(self, template: str | None) -> list[str]:
-        """The chat template around the placeholders. Raises ProviderError.
+        """The chat template around the marks. Raises ProviderError.
 
         Some templates know no system turn; then both texts share the user's.
         """
@@ -186,7 +186,7 @@ class LlamaEngine:
 
 
 def _parts(prompt: str) -> list[str]:
-    """The prompt, cut around the placeholders."""
+    """The prompt, cut around the marks."""
     return [part for part in re.split(f"([{_SYSTEM}{_USER}])", prompt) if part]
 
 

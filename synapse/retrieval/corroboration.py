@@ -239,12 +239,8 @@ class Corroboration:
         with self._lock, _as_storage_error():
             database = self._database or self._open()
             database.execute("BEGIN IMMEDIATE")
-            try:
+            with database:  # commits, or rolls back
                 yield database
-            except BaseException:
-                database.execute("ROLLBACK")
-                raise
-            database.execute("COMMIT")
 
 
 def _link(database: sqlite3.Connection, likeness: Likeness) -> None:

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -83,15 +83,14 @@ def verify(log_path: Path, *, anew: bool, progress: Progress) -> Report:
         sitting = _Sitting(view.lineage.hex()) if anew else _resumed(kept, view.lineage.hex())
         resumed_at, total = sitting.checked, view.records + view.private_memories
         saved_at = monotonic()
-        try:
+        with ExitStack() as interrupted:
+            interrupted.callback(_save, kept, sitting)
             for _ in _sit(view, sitting):
                 progress(min(sitting.checked, total), total)  # a spore may be adding to it
                 if monotonic() - saved_at >= SAVE_S:
                     _save(kept, sitting)
                     saved_at = monotonic()
-        except BaseException:
-            _save(kept, sitting)
-            raise
+            interrupted.pop_all()
         kept.unlink(missing_ok=True)
         progress(total, total)
         return Report(sitting.tally.proof(), tuple(sitting.flaws), view.set_aside, resumed_at)

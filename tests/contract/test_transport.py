@@ -248,7 +248,7 @@ async def problem(url: str, *, trusted: bool = True) -> tuple[str, str]:
 @pytest.mark.parametrize("reply", RAW.values(), ids=RAW.keys())
 async def test_whatever_a_server_says_the_failure_is_a_peer_error(reply: bytes) -> None:
     async with answering(reply) as url:
-        await problem(url)
+        assert all(await problem(url)), "a failure has a reason"
 
 
 @pytest.mark.promise("bounded")
