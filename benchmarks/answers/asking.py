@@ -55,9 +55,10 @@ class Asking:
         verdict = ballot.count(self.judgement)
         leader = spoke[verdict.leader] if verdict is not None else NO_ANSWER
         left = self.names[len(said) :]
-        ended = verdict is not None and verdict.decided
-        if self.gaining and not ended:
+        if self.gaining:
             ended = not worth_asking(ballot, verdict, left, self.judgement, ALL_ON)
+        else:
+            ended = verdict is not None and verdict.decided
         more = 0 if ended else min(1, len(left))
         if self.gaining and more:
             leading = str(said[leader]) if verdict is not None else "0"

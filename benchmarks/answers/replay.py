@@ -30,10 +30,10 @@ from benchmarks.answers.statistics import (
     holm,
     paired_bootstrap,
 )
-from benchmarks.answers.teaching import NOW_MS, taught
+from benchmarks.answers.teaching import NOW_MS, lessons, taught
 from synapse.core.reasoning.aggregation import DECIDED, Check
 from synapse.core.trust.beliefs import Beliefs
-from synapse.core.trust.calibration import Calibration, Outcome
+from synapse.core.trust.calibration import Calibration
 
 LAYER: Final = "replay"
 DATA_NAME: Final = "SYNAPSE_RECORDED_ANSWERS"  # the environment variable that names the file
@@ -45,7 +45,7 @@ GRADED: Final = 100
 GRADES: Final = (5, 10, 20, 50, 100, 200)
 CHECK_RIGHT, CHECK_WRONG = 0.8, 0.2  # a fair checker, drawn by chance: see `interference`
 ALONE: Final = f"posterior of {DECIDED} alone"
-SHIPPED: Final = f"stop at {DECIDED} or when calls add too little"
+SHIPPED: Final = "stop when calls add too little"
 MATCHED: Final = 0.02  # how far accuracies of matched models may lie apart
 MATCHES_TRIED: Final = 2_000
 SEED: Final = 20_260_101
@@ -242,8 +242,9 @@ class Replay:
             groups, right = self._answers(team, team.tested)
             scored = self._scores(team, groups, beliefs)
             full.right[row, team.tested] = _right(twin.leaders(scored), right)
-            said["fitted"][row, team.tested] = twin.posterior(scored, fit)
-            said["default"][row, team.tested] = twin.posterior(scored, before)
+            apart = self._discord(team, groups, beliefs)
+            said["fitted"][row, team.tested] = twin.posterior(scored, apart, fit)
+            said["default"][row, team.tested] = twin.posterior(scored, apart, before)
             judgement = beliefs.judgement(self.data.kind, now_ms=NOW_MS)
             for rule, run in runs.items():
                 asking = Asking(team.names, judgement, gaining=rule == SHIPPED)
@@ -259,19 +260,16 @@ class Replay:
         for name, values in (
             ("temperature", [one.temperature for one in fits]),
             ("score of none, nats", [one.none for one in fits]),
+            ("doubt, nats", [one.doubt for one in fits]),
         ):
             yield self._plain(f"median fitted {name}", float(np.median(values)), n=self.teams)
 
     def _calibrate(self, team: Team, beliefs: Beliefs) -> Calibration:
-        """Fit the posterior to the graded items as `calibrating` does: scored by what is believed
-        now, after all of them were graded."""
-        groups, right = self._answers(team, team.graded)
-        scored = self._scores(team, groups, beliefs)
-        met: list[Outcome] = []
-        for item, scores in enumerate(scored):
-            given = np.flatnonzero(np.isfinite(scores)).tolist()
-            was = next((i for i, answer in enumerate(given) if right[answer, item]), None)
-            met.append((scores[given].tolist(), was))
+        """Fit the posterior to the graded items, scored by what is believed now, after all of them
+        were graded."""
+        judgement = beliefs.judgement(self.data.kind, now_ms=NOW_MS)
+        learnt = lessons(self.data, team.members.tolist(), team.graded.tolist(), names=team.names)
+        met = [one.outcomes(judgement) for one in learnt]
         return beliefs.calibrate(self.data.kind, met, now_ms=NOW_MS)
 
     def _calibration(self, name: str, said: Floats, right: Floats) -> Figure:
@@ -369,6 +367,11 @@ class Replay:
         weights = np.array([judgement.weight(name) for name in team.names])
         rho = twin.correlations(judgement, team.names)
         return twin.scores(twin.spread(groups), weights, rho, entanglement=entanglement)
+
+    def _discord(self, team: Team, groups: Ints, beliefs: Beliefs) -> Floats:
+        judgement = beliefs.judgement(self.data.kind, now_ms=NOW_MS)
+        weights = np.array([judgement.weight(name) for name in team.names])
+        return twin.discord(twin.spread(groups), weights)
 
     def _accuracy(
         self,

@@ -81,7 +81,7 @@ class Bar:
         return high_enough and low_enough and (not self.positive or (low is not None and low > 0))
 
 
-_STOP: Final = r"stop at 0\.8( or when .*)?"
+_STOP: Final = r"stop when calls add too little"
 _HOSTILE: Final = r"20% hostile of 1,000 nodes, .*: loss, (new here|graded.*)"
 BARS: Final = (
     Bar(
@@ -100,7 +100,7 @@ BARS: Final = (
     ),
     Bar(
         "replay",
-        "calls of 7, when asking stops at 0.8",
+        "calls of 7, when asking stops",
         rf"{_STOP}: calls",
         most=3.3,
         datasets={"GSM8K": 1.8, "CRUXEval": 2.7, "MATH-5": 3.3},

@@ -12,6 +12,8 @@ from typing import Final
 from benchmarks.answers.recorded import NO_ANSWER, Recorded
 from synapse.core.clock import Timestamp
 from synapse.core.memory.record import GRADE, Header, Record, body_hash, encode_body
+from synapse.core.reasoning.aggregation import Vote
+from synapse.core.reasoning.calibrating import Lesson
 from synapse.core.trust.beliefs import Beliefs
 from synapse.core.trust.evidence import Evidence
 
@@ -85,3 +87,23 @@ def taught(
                     answer=data.digests[member, item],
                 )
     return teacher.beliefs()
+
+
+def lessons(
+    data: Recorded, members: Sequence[int], items: Iterable[int], *, names: Sequence[str]
+) -> list[Lesson]:
+    """What each of these graded items teaches of how sure to be, as the shipped code keeps it."""
+    learnt = []
+    for item in items:
+        ballot: list[tuple[Vote, int]] = []
+        first: dict[int, int] = {}  # answer: the vote that named it
+        right = None
+        for member, name in zip(members, names, strict=True):
+            group = int(data.groups[member, item])
+            if group != NO_ANSWER:
+                answer = first.setdefault(group, len(ballot))
+                ballot.append((Vote("", name), answer))
+                right = answer if data.right[member, item] else right
+        if ballot:
+            learnt.append(Lesson(tuple(ballot), right))
+    return learnt

@@ -51,11 +51,20 @@ def leaders(scored: Floats) -> Ints:
     return np.where(np.isfinite(scored.max(axis=1)), best, NO_ANSWER)
 
 
-def posterior(scored: Floats, calibration: Calibration) -> Floats:
+def discord(shares: Floats, weights: Floats) -> Floats:
+    """The weighted share of each item's voices that are not for what most are for."""
+    said = np.tensordot(weights, shares, axes=1)
+    total = said.sum(axis=1)
+    most = np.divide(said.max(axis=1), total, out=np.ones(len(said)), where=total > 0)
+    return np.asarray(1 - most)
+
+
+def posterior(scored: Floats, discord: Floats, calibration: Calibration) -> Floats:
     """P(leader) of each item, beside "none of these"."""
-    top = np.maximum(scored.max(axis=1), calibration.none)
+    score_of_none = calibration.none + calibration.doubt * discord
+    top = np.maximum(scored.max(axis=1), score_of_none)
     odds = np.exp((scored - top[:, None]) / calibration.temperature)
-    none = np.exp((calibration.none - top) / calibration.temperature)
+    none = np.exp((score_of_none - top) / calibration.temperature)
     return np.asarray(odds.max(axis=1) / (none + odds.sum(axis=1)))
 
 

@@ -216,7 +216,7 @@ class Thinking:
     def _calibrate(self, kind: str, lessons: Sequence[Lesson], now_ms: int) -> None:
         """Fit how sure to be of one kind of task to the lessons, scored as we would now."""
         judgement = self._ledger.beliefs.judgement(kind, now_ms=now_ms)
-        met = [one.outcome(judgement, self._mechanisms) for one in lessons]
+        met = [one.outcomes(judgement, self._mechanisms) for one in lessons]
         self._ledger.beliefs.calibrate(kind, met, now_ms=now_ms)
 
     # What happens.

@@ -10,8 +10,8 @@ from __future__ import annotations
 import threading
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
 
 from synapse.retrieval.engine import Engine, Heads, Located
 from synapse.retrieval.segment import Segment
@@ -20,37 +20,55 @@ SEGMENTS_LEAST: Final = 16  # a million memories: in fewer, looking up is as qui
 TERMS_MAX: Final = 4096  # whose places are kept: 8 MB at ten million memories
 HEADS_BYTES_MAX: Final = 7 << 25  # of copied lists: an index may take 300 MB of its own
 HEADS_BYTES_EACH: Final = 24  # for each memory, while that is less
+HEADS_BYTES_LEAST: Final = 1 << 23  # of some thousand terms in a few small segments
+
+
+@dataclass(slots=True)
+class _Lists:
+    """The copied lists of one term, by how many postings each was to hold at most."""
+
+    held: dict[int, Heads] = field(default_factory=dict)
+    asked: int = 0  # when, as `_Copied` counts
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        return sum([len(heads) for heads in self.held.values()])
 
 
 @dataclass(slots=True)
 class _Copied:
-    """The heads of lists by key and length, those asked for last at the end."""
+    """The heads of lists by key. Any thread may ask; those that were not asked for go first."""
 
     size_max: int  # bytes
-    heads: dict[tuple[int, int], Heads] = field(default_factory=dict)
     size: int = 0
+    asked: int = 0  # questions so far
+    lists: dict[int, _Lists] = field(default_factory=dict)
     changing: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, key: tuple[int, int]) -> Heads | None:
+    def put(self, key: int, most: int, heads: Heads) -> None:
         with self.changing:
-            found = self.heads.pop(key, None)
-            if found is not None:
-                self.heads[key] = found
-            return found
+            its = self.lists.setdefault(key, _Lists())
+            self.size += len(heads) - len(its.held.get(most, b""))
+            its.held[most], its.asked = heads, self.asked
+            if self.size > self.size_max:
+                self._shrink()
 
-    def put(self, key: tuple[int, int], heads: Heads) -> None:
-        with self.changing:
-            self.size += len(heads) - len(self.heads.pop(key, b""))
-            self.heads[key] = heads
-            while self.size > self.size_max and len(self.heads) > 1:
-                self.size -= len(self.heads.pop(next(iter(self.heads))))
+    def _shrink(self) -> None:
+        """Make room for some time: looking for what was asked last takes a while."""
+        for key, its in sorted(self.lists.items(), key=lambda item: item[1].asked):
+            if self.size <= self.size_max * 3 // 4 or len(self.lists) == 1:
+                return
+            self.size -= its.size
+            del self.lists[key]
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Of the first segments of an index."""
+    """Of neighbouring segments of an index."""
 
     segments: tuple[Segment, ...]
+    living: int
     lists_max: int  # bytes of copied lists
     _copied: _Copied
     _located: dict[int, Located] = field(default_factory=dict)
@@ -58,8 +76,9 @@ class Directory:
     @classmethod
     def of(cls, segments: tuple[Segment, ...], lists_max: int) -> Directory:
         """Nothing is known yet."""
-        rows = sum([each.rows for each in segments])
-        return cls(segments, lists_max, _Copied(min(lists_max, HEADS_BYTES_EACH * rows)))
+        living = _living(segments)
+        most = HEADS_BYTES_LEAST + HEADS_BYTES_EACH * living
+        return cls(segments, living, lists_max, _Copied(min(lists_max, most)))
 
     def followed_by(self, segments: tuple[Segment, ...]) -> Directory:
         """The directory of these segments, with what is known if they hold the same postings."""
@@ -70,21 +89,26 @@ class Directory:
         if not alike or not all(old.contents is new.contents for old, new in pairs):
             return Directory.of(segments, self.lists_max)
         if all(old.changes.dead is new.changes.dead for old, new in pairs):
-            return Directory(segments, self.lists_max, self._copied, self._located)
-        return Directory(segments, self.lists_max, self._copied)  # there are fewer holders now
+            return replace(self, segments=segments)
+        return replace(
+            self,
+            segments=segments,
+            living=_living(segments),
+            _located={},  # there are fewer now
+        )
 
     def locate(self, engine: Engine, wanted: array[int]) -> list[Located]:
         """What the engine finds in these segments."""
-        known = {key: found for key in wanted if (found := self._located.get(key)) is not None}
-        unknown = array("I", [key for key in wanted if key not in known])
-        if unknown:
-            blocks = tuple([each.block for each in self.segments])
-            fresh = dict(zip(unknown, engine.locate(blocks, unknown), strict=True))
-            if len(self._located) + len(fresh) > TERMS_MAX:
-                self._located.clear()
-            self._located.update(fresh)
-            known |= fresh
-        return [known[key] for key in wanted]
+        found = [self._located.get(key) for key in wanted]
+        unknown = [key for key, its in zip(wanted, found, strict=True) if its is None]
+        if not unknown:
+            return cast("list[Located]", found)
+        fresh = engine.locate(self._blocks(), array("I", unknown))
+        if len(self._located) + len(fresh) > TERMS_MAX:
+            self._located.clear()
+        self._located.update(zip(unknown, fresh, strict=True))
+        after = iter(fresh)
+        return [next(after) if its is None else its for its in found]
 
     def heads(
         self,
@@ -94,12 +118,23 @@ class Directory:
         most: Sequence[int],
     ) -> list[Heads]:
         """The lists of these terms, each as far as so many postings go."""
-        blocks, found = None, []
-        for key, (_, places), its in zip(wanted, located, most, strict=True):
-            heads = self._copied.get((key, its))
-            if heads is None:
-                blocks = blocks or tuple([each.block for each in self.segments])
-                heads = engine.heads(blocks, places, its)
-                self._copied.put((key, its), heads)
+        found: list[Heads] = []
+        copied = self._copied
+        copied.asked += 1
+        for nth, key in enumerate(wanted):
+            lists = copied.lists.get(key)
+            heads = None if lists is None else lists.held.get(most[nth])
+            if lists is None or heads is None:
+                heads = engine.heads(self._blocks(), located[nth][1], most[nth])
+                copied.put(key, most[nth], heads)
+            else:
+                lists.asked = copied.asked
             found.append(heads)
         return found
+
+    def _blocks(self) -> tuple[Any, ...]:
+        return tuple([each.block for each in self.segments])
+
+
+def _living(segments: Sequence[Segment]) -> int:
+    return sum([each.living for each in segments])

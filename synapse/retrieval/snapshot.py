@@ -25,13 +25,13 @@ EXACT_MAX: Final = 1 << 20  # memories up to which an exact search is as quick a
 # two rarest terms instead of three, find the memory that holds eight words of a question less often
 # (96 instead of 98 in 100).
 BUDGET: Final = 1 << 18  # postings
-RESCORED_MAX: Final = 256  # with a budget; twice as many find little more and take a third longer
+RESCORED_MAX: Final = 320  # with a budget; a quarter more find little more and take 1/50 longer
 # So much of the budget at most is copied of a term: of the few rarest of a question, which are read
 # furthest, and of all others, of which only the heads tell anything.
 RAREST: Final = 3
 RAREST_PART: Final = 2
 OTHERS_PART: Final = 16
-HEADS_LEAST: Final = 4096  # postings of a term that are copied of newer segments; no source
+HEADS_LEAST: Final = 256  # postings of a term that are copied of newer segments; no source
 
 
 def budget_for(memories: int) -> int | None:
@@ -51,7 +51,8 @@ class Snapshot:
     segments: tuple[Segment, ...]
     blocks: tuple[Any, ...]
     living: int
-    directory: Directory
+    lists_max: int  # bytes of copied lists
+    directories: tuple[Directory, ...]  # of the full segments and the rest, when there are many
     _remembered: list[tuple[Asked, tuple[Factors, ...]]] = field(default_factory=list)
 
     def factors(self, asked: Asked) -> tuple[Factors, ...]:
@@ -79,9 +80,9 @@ class Snapshot:
             return hits
         terms = array("I", asked)
         located = self._located(engine, terms)
-        holders = [held for held, _ in located[-1]]
-        if len(located) > 1:
-            holders = [held + its for (held, _), its in zip(located[0], holders, strict=True)]
+        holders = [held for held, _ in located[0]]
+        for part in located[1:]:
+            holders = [held + its for held, (its, _) in zip(holders, part, strict=True)]
         heads = None
         if budget and sum(holders) > budget:
             heads = self._heads(engine, terms, located, _most_read(holders, budget))
@@ -102,11 +103,10 @@ class Snapshot:
         return hits
 
     def _located(self, engine: Engine, terms: array[int]) -> tuple[list[Located], ...]:
-        """Where the terms are: what the directory says, and then in the segments it leaves out."""
-        known = len(self.directory.segments)
-        if not known:
+        """Where the terms are, by part of the segments."""
+        if not self.directories:
             return (engine.locate(self.blocks, terms),)
-        return self.directory.locate(engine, terms), engine.locate(self.blocks[known:], terms)
+        return tuple([each.locate(engine, terms) for each in self.directories])
 
     def _heads(
         self,
@@ -116,17 +116,21 @@ class Snapshot:
         most: Sequence[int],
     ) -> tuple[list[Heads], ...]:
         """For the same parts, the lists of each term as far as so many postings go."""
-        known = len(self.directory.segments)
-        newer = sum([each.living for each in self.segments[known:]])
+        if not self.directories:
+            return (
+                [
+                    engine.heads(self.blocks, places, its)
+                    for (_, places), its in zip(located[0], most, strict=True)
+                ],
+            )
+        full, newer = self.directories
         # Several times its share, for the newer part is never read alone.
-        mosts = [HEADS_LEAST + 4 * each * newer // self.living for each in most]
-        its = [
-            engine.heads(self.blocks[known:], places, limit)
-            for (_, places), limit in zip(located[-1], mosts, strict=True)
-        ]
-        if not known:
-            return (its,)
-        return self.directory.heads(engine, terms, located[0], most), its
+        share = 4 * newer.living / max(1, self.living)
+        least = [HEADS_LEAST + int(its * share) for its in most]
+        return (
+            full.heads(engine, terms, located[0], most),
+            newer.heads(engine, terms, located[1], least),
+        )
 
     def why(self, engine: Engine, query: str, place: int, by: Ranking | None) -> Why:
         """What the score of the memory at `place` (block << 16 | row) is made of."""
@@ -167,16 +171,26 @@ def snapshot(
 ) -> Snapshot:
     """Of these segments. What the one before had looked up is kept as far as it still holds, and
     so is how many bytes of lists may be copied."""
-    settled = next((nth for nth, each in enumerate(segments) if not each.full), len(segments))
-    if settled < directory.SEGMENTS_LEAST:
-        settled = 0
-    known = Directory.of((), lists_max) if before is None else before.directory
+    if before is not None:
+        lists_max = before.lists_max
     return Snapshot(
         tuple(segments),
         tuple([each.block for each in segments]),
         sum([each.living for each in segments]),
-        known.followed_by(tuple(segments[:settled])),
+        lists_max,
+        _directories(tuple(segments), () if before is None else before.directories, lists_max),
     )
+
+
+def _directories(
+    segments: tuple[Segment, ...], before: tuple[Directory, ...], lists_max: int
+) -> tuple[Directory, ...]:
+    """Of the full segments, which hardly ever change, and of those that follow."""
+    full = next((nth for nth, each in enumerate(segments) if not each.full), len(segments))
+    if full < directory.SEGMENTS_LEAST:
+        return ()
+    known = before or (Directory.of((), lists_max),) * 2
+    return known[0].followed_by(segments[:full]), known[1].followed_by(segments[full:])
 
 
 def _weights(asked: Counter[int], holders: Sequence[int], living: int) -> Iterator[int]:

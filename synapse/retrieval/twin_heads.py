@@ -17,8 +17,9 @@ _LEVEL_STEP: Final = 8  # impacts
 _COUNT_MAX: Final = 65_535  # a count is 16 bits wide
 _IMPACT_MAX: Final = 255
 _SUM_MAX: Final = 255
-_TYPICAL_IMPACT: Final = 128
-_FAIR_PART: Final = 3  # of the budget, every third posting is shared equally between the terms
+_FAIR_PART: Final = 2  # of the budget, every second posting is shared equally between the terms
+_BEGINNING: Final = 16  # postings: what it takes to begin a list
+_READINGS_MAX: Final = 128  # so that each adds something to a sum of eight bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class Heads:
 
     def __len__(self) -> int:
         """In bytes, as the compiled twin counts them."""
-        return 64 * len(self.lists) + 3 * sum(len(rows) for rows, _, _ in self.lists)
+        each = 4 + 2 * (LEVELS - self.base)
+        return each * len(self.lists) + 3 * sum(len(rows) for rows, _, _ in self.lists)
 
 
 def heads(blocks: tuple[Block, ...], places: Places, most: int) -> Heads:
@@ -96,6 +98,7 @@ def share_out(
 ) -> list[Reading]:
     """Down to which level each term is read, in so many of all blocks."""
     wanted = sorted((weight, term) for term, weight in enumerate(weights) if weight)
+    budget -= min(_BEGINNING * len(wanted) * searched, budget // 2)
     shares, total = [], 0
     for weight, term in wanted:
         total += weight
@@ -111,12 +114,12 @@ def share_out(
             high = part
         else:
             low = part + 1
-    kept = [share for share in shares if share.postings_at(low)]
-    most = 1 + _TYPICAL_IMPACT * sum(share.weight for share in kept)
+    kept = [share for share in shares[-_READINGS_MAX:] if share.postings_at(low)]
+    most = 1 + _IMPACT_MAX * sum(share.weight for share in kept)
     readings = []
     for share in kept:
-        impacts = np.arange(_IMPACT_MAX + 1, dtype=np.uint64) * np.uint64(share.weight * _SUM_MAX)
-        adds = np.minimum((impacts + np.uint64(most - 1)) // np.uint64(most), _SUM_MAX)
+        each = (share.weight * (_SUM_MAX - len(kept)) << 16) // most
+        adds = (np.arange(_IMPACT_MAX + 1, dtype=np.uint64) * np.uint64(each) >> np.uint64(16)) + 1
         readings.append(Reading(share.term, share.level_for(low), adds.astype(np.uint32)))
     return readings
 
@@ -131,4 +134,4 @@ def sums(
         held = int(counts[reading.level])
         found[its_rows[:held]] += reading.adds[impacts[:held]]  # a term's rows are all different
         read += held
-    return np.minimum(found, _SUM_MAX), read
+    return found, read

@@ -16,10 +16,9 @@ from benchmarks.answers.asking import Asking
 from benchmarks.answers.drift import Drift
 from benchmarks.answers.federation import Federation
 from benchmarks.answers.recorded import NO_ANSWER, Recorded, recorded
-from benchmarks.answers.teaching import NOW_MS, OWN, taught
+from benchmarks.answers.teaching import NOW_MS, OWN, lessons, taught
 from synapse.core.reasoning.aggregation import DECIDED, Mechanisms, Vote, count
 from synapse.core.reasoning.ballot import Ballot
-from synapse.core.reasoning.calibrating import Lesson
 from synapse.core.reasoning.kinds import Kind
 from synapse.core.reasoning.stopping import worth_asking
 from synapse.core.trust.beliefs import Judgement
@@ -97,7 +96,8 @@ def test_the_twin_gives_what_the_shipped_count_gives(data: Recorded, entanglemen
         rho = twin.correlations(judgement, names)
         scored = twin.scores(twin.spread(groups), weights, rho, entanglement=entanglement)
         lead = twin.leaders(scored)
-        p = twin.posterior(scored, judgement.calibration)
+        apart = twin.discord(twin.spread(groups), weights)
+        p = twin.posterior(scored, apart, judgement.calibration)
         for column in range(len(items)):
             spoke = [m for m in range(size) if groups[m, column] != NO_ANSWER]
             if not spoke:
@@ -144,16 +144,17 @@ def test_a_lesson_is_scored_as_the_replay_scores_it(data: Recorded) -> None:
     names = [data.models[member] for member in members]
     judgement = judged(data, members, names)
     weights = np.array([judgement.weight(name) for name in names])
-    scored = twin.scores(twin.spread(data.groups[:5]), weights, twin.correlations(judgement, names))
-    for item in range(data.items):
-        said = [m for m in members if data.groups[m, item] != NO_ANSWER]
-        first = {int(data.groups[m, item]): m for m in reversed(said)}
-        ballot = tuple((Vote("", names[m]), first[int(data.groups[m, item])]) for m in said)
-        right = next((m for m in said if data.right[m, item]), None)
-        scores, place = Lesson(ballot, right).outcome(judgement)
-        answers = list(dict.fromkeys(answer for _, answer in ballot))
-        assert list(scores) == pytest.approx([scored[item, answer] for answer in answers])
-        assert place == (answers.index(right) if right is not None else None)
+    shares = twin.spread(data.groups[:5])
+    scored = twin.scores(shares, weights, twin.correlations(judgement, names))
+    discord = twin.discord(shares, weights)
+    items = [i for i in range(data.items) if (data.groups[:5, i] != NO_ANSWER).any()]
+    for item, lesson in zip(items, lessons(data, members, items, names=names), strict=True):
+        scores, apart, place = lesson.outcomes(judgement)[0]
+        given = np.flatnonzero(np.isfinite(scored[item])).tolist()
+        assert list(scores) == pytest.approx(scored[item, given].tolist())
+        assert apart == pytest.approx(discord[item])
+        right = [given.index(m) for m in given if data.right[m, item]]
+        assert place == (right[0] if right else None)
 
 
 def test_months_pass_and_members_are_swapped(data: Recorded) -> None:
@@ -215,7 +216,7 @@ def test_what_is_learnt_is_what_was_graded(data: Recorded) -> None:
 
 def test_a_posterior_of_nothing_is_that_none_is_right() -> None:
     scored = np.full((1, 3), -np.inf)
-    assert twin.posterior(scored, Calibration(1.0, 1.0)).tolist() == [0.0]
+    assert twin.posterior(scored, np.zeros(1), Calibration(1.0, 1.0)).tolist() == [0.0]
 
 
 def test_a_small_run_gives_figures_with_intervals(file: Path) -> None:

@@ -114,8 +114,11 @@ def test_without_json_a_table_says_what_was_met(
         ({"low": None}, "missed"),
         ({"value": None}, ""),
         ({"dataset": "CRUXEval", "value": 1.2}, "met"),
-        ({"figure": "stop at 0.8: calls", "value": 3.3}, "met"),
-        ({"figure": "stop at 0.8: calls", "value": 2.0, "dataset": "GSM8K"}, "missed"),
+        ({"figure": "stop when calls add too little: calls", "value": 3.3}, "met"),
+        (
+            {"figure": "stop when calls add too little: calls", "value": 2.0, "dataset": "GSM8K"},
+            "missed",
+        ),
         ({"figure": "ECE, fitted", "value": 0.025}, "met"),
         ({"figure": "ECE, default", "value": 0.025}, ""),
         ({"layer": "live"}, ""),

@@ -3,13 +3,16 @@
     h_f(k) = sum of credibility x share of family f's votes for k / max(1, all of f's votes)
     S(k)   = sum over f of  w_f h_f(k) / (1 + sum over u != f of max(0, rho_fu) h_u(k) m_uf)
              + T x sum over checks of k of their log likelihood ratios
-    P(k)   = exp(S_k / T) / (exp(N / T) + sum_j exp(S_j / T))        N is "none of these"
+    P(k)   = exp(S_k / T) / (exp(N / T) + sum_j exp(S_j / T))
+    N      = none + doubt x D        the score of "none of these"
+    D      = 1 - max over k of sum_f w_f h_f(k) / sum over k of sum_f w_f h_f(k)      discord
 
 Scores are in nats. A family votes once, however many spores serve it. Families err together, so
 each further supporter adds less; m_uf = min(1, w_u / w_f) keeps a voice that is worth little from
-taking away much more than it brings. T stands for what is not known of that, so a check, whose
-rates are known, counts in full whatever T is. This module knows no grades: `Judgement` says what
-they came to. Sources and measurements: `docs/evidence.md`.
+taking away much more than it brings. They err together on what is hard, so discord says that a
+task is hard, and that nobody may be right. T stands for what is not known of that, so a check,
+whose rates are known, counts in full whatever T is. This module knows no grades: `Judgement` says
+what they came to. Sources and measurements: `docs/evidence.md`.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from synapse.core.reasoning.model_routing import EXTRACTIVE
 
 ERROR_CORRELATION: Final = 0.35  # between families, before any grades; measured 0.33 to 0.43
 TEMPERATURE: Final = 2.5  # of the posterior; fitted on replayed teams, where it was 2 to 3
-DECIDED: Final = 0.8  # posterior at which asking more is not worth a call
+DECIDED: Final = 0.8  # posterior that is enough; see `stopping` for when asking ends
 WEAK_MAX: Final = 0.8  # prose that nobody checked is never surer than this
 DISSENT_MIN: Final = 0.05
 RATE_MIN: Final = 0.01  # no checker is believed to be wrong less often: |LLR| stays under 4.6 nats
@@ -71,7 +74,11 @@ class Judgement(Protocol):
 
     @property
     def none(self) -> float:
-        """N, the score of "none of these", in nats."""
+        """The score of "none of these" where all say the same, in nats."""
+
+    @property
+    def doubt(self) -> float:
+        """What full discord would add to the score of "none of these", in nats, 0 or more."""
 
     @property
     def fitted(self) -> bool:
@@ -94,6 +101,7 @@ class Untaught:
     weigh: Callable[[str], float]
     temperature: float = TEMPERATURE
     none: float = 0.0
+    doubt: float = 0.0
     fitted: bool = False
 
     def weight(self, family: str) -> float:
@@ -149,7 +157,7 @@ class Verdict:
 
     @property
     def decided(self) -> bool:
-        """Whether asking more is not worth it."""
+        """Whether the leader is sure enough, where nobody knows what asking more would bring."""
         return self.posterior >= DECIDED
 
 
@@ -186,10 +194,10 @@ def count(
     voices = heard(ballot, judged, mechanisms)
     support = _support(voices, judged, evidence, mechanisms)
     scored = _scored(support, judged, evidence)
-    shares, none = posterior(scored, judged)
+    shares, none = posterior(scored, judged, discord(voices))
     leader, best = shares[0]
     checked = {answer: _passed(each) for answer, each in found.items()}
-    credit = _credit(ballot, support, scored, judged, leader)
+    credit = _credit(ballot, voices, support, scored, judged, leader)
     return Verdict(
         leader=leader,
         posterior=min(best, WEAK_MAX) if grouping.weak and not checked[leader] else best,
@@ -305,15 +313,29 @@ def overlap(voice: Voice, other: Voice, correlation: float) -> float:
     return max(0.0, correlation) * min(1.0, other.weight / voice.weight)
 
 
+def discord(voices: Sequence[Voice]) -> float:
+    """D: the weighted share of voices that are not for what most are for, 0 to 1."""
+    said: dict[int, float] = {}
+    for voice in voices:
+        for answer, part in voice.spread.items():
+            said[answer] = said.get(answer, 0.0) + voice.weight * part
+    total = sum(said.values())
+    return 1 - max(said.values()) / total if total > 0 else 0.0
+
+
 def posterior(
-    scored: Mapping[int, float], judgement: Judgement
+    scored: Mapping[int, float], judgement: Judgement, apart: float
 ) -> tuple[list[tuple[int, float]], float]:
-    """P(k) of every answer, best first and of equals the first named, and of "none of these"."""
-    top = max(judgement.none, *scored.values())
+    """P(k) of every answer, best first and of equals the first named, and of "none of these".
+
+    `apart` is the discord of the voices that were scored.
+    """
+    score_of_none = judgement.none + judgement.doubt * apart
+    top = max(score_of_none, *scored.values())
     odds = {
         answer: math.exp((score - top) / judgement.temperature) for answer, score in scored.items()
     }
-    none = math.exp((judgement.none - top) / judgement.temperature)
+    none = math.exp((score_of_none - top) / judgement.temperature)
     total = none + sum(odds.values())
     shares = sorted(
         ((answer, one / total) for answer, one in odds.items()), key=lambda one: (-one[1], one[0])
@@ -337,6 +359,7 @@ def independence(voices: Sequence[Voice], judgement: Judgement) -> float:
 
 def _credit(
     ballot: Sequence[tuple[Vote, int]],
+    voices: Sequence[Voice],
     support: Mapping[int, Sequence[_Support]],
     scored: Mapping[int, float],
     judgement: Judgement,
@@ -347,13 +370,14 @@ def _credit(
     A family's credit is how far ln P(leader) falls without it. Its votes for the leader divide
     that by what they were heard for: of two spores of one family neither alone is missed.
     """
-    best = dict(posterior(scored, judgement)[0])[leader]
+    best = dict(posterior(scored, judgement, discord(voices))[0])[leader]
     missed = {}
     for family in dict.fromkeys(vote.family for vote, _ in ballot):
         without = {
             answer: score - _brought(support[answer], family) for answer, score in scored.items()
         }
-        left = dict(posterior(without, judgement)[0])[leader]
+        others = [voice for voice in voices if voice.family != family]
+        left = dict(posterior(without, judgement, discord(others))[0])[leader]
         missed[family] = max(0.0, math.log(best) - math.log(left))
     heard_for = [
         _share(vote.share) * _share(vote.credibility) if answer == leader else 0.0

@@ -2,7 +2,9 @@
 
 Lessons are scored when they are fitted, by what is believed then. Their scores of old would not
 do: they come from the few grades there were, and a posterior fitted to them is too sure later.
-That each lesson's own grade is among those believed matters less (`docs/evidence.md`).
+That each lesson's own grade is among those believed matters less. A lesson teaches twice: what all
+that was said came to, and what its best voice alone would have. Fitted to whole teams only, one
+voice was believed far less often than it was right (`docs/evidence.md`).
 """
 
 from __future__ import annotations
@@ -17,17 +19,19 @@ from synapse.core.reasoning.aggregation import (
     Judgement,
     Mechanisms,
     Verdict,
+    Voice,
     Vote,
+    discord,
     heard,
     scores,
 )
 from synapse.core.reasoning.ballot import Ballot
 
-LESSONS_MAX: Final = 200  # of one kind of task; scoring and fitting them takes about 50 ms
+LESSONS_MAX: Final = 200  # of one kind of task; scoring and fitting them takes about 30 ms
 FIT_EVERY: Final = 10  # lessons; between two fits the temperature moves little
 
-Outcome = tuple[Sequence[float], int | None]
-"""(scores of the answers in nats, which of them was right); None when none of them was."""
+Outcome = tuple[Sequence[float], float, int | None]
+"""(scores of the answers in nats, discord, which of them was right); None when none was."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,27 @@ class Lesson:
     right: int | None  # None when none of them was
     evidence: Mapping[int, float] = field(default_factory=dict)  # of checks, in nats, by answer
 
-    def outcome(self, judgement: Judgement, mechanisms: Mechanisms = ALL_ON) -> Outcome:
-        """What this judgement makes of it."""
+    def outcomes(self, judgement: Judgement, mechanisms: Mechanisms = ALL_ON) -> list[Outcome]:
+        """What this judgement makes of all voices, and of the heaviest one had it spoken alone."""
         voices = heard(self.ballot, judgement, mechanisms)
-        scored = scores(voices, judgement, self.evidence, mechanisms)
+        found = [self._outcome(voices, self.evidence, judgement, mechanisms)]
+        if len(voices) > 1:
+            best = max(voices, key=lambda voice: voice.weight)  # of equals the first
+            known = {answer: self.evidence.get(answer, 0.0) for answer in best.spread}
+            found.append(self._outcome([best], known, judgement, mechanisms))
+        return found
+
+    def _outcome(
+        self,
+        voices: Sequence[Voice],
+        evidence: Mapping[int, float],
+        judgement: Judgement,
+        mechanisms: Mechanisms,
+    ) -> Outcome:
+        scored = scores(voices, judgement, evidence, mechanisms)
         answers = list(scored)
-        place = answers.index(self.right) if self.right is not None else None
-        return tuple(scored.values()), place
+        place = answers.index(self.right) if self.right in scored else None
+        return tuple(scored.values()), discord(voices), place
 
 
 def lesson(ballot: Ballot, verdict: Verdict, right: Mapping[bytes, bool]) -> Lesson:

@@ -14,7 +14,7 @@ from synapse.core.reasoning.aggregation import Verdict
 from synapse.core.reasoning.ballot import Ballot, Checker, Hear, gather
 from synapse.core.reasoning.model_routing import EXTRACTIVE
 from synapse.core.reasoning.phases import Progress
-from synapse.core.reasoning.prompts import QUOTE_CHARACTERS_MAX, QUOTES_MAX, Shown
+from synapse.core.reasoning.prompts import QUOTES_MAX, Shown, excerpt
 from synapse.core.reasoning.task import Position, Task
 
 CYCLES_MAX: Final = 3  # later cycles were never seen to change a right answer for the better
@@ -159,7 +159,7 @@ class Session:
         return Progress(
             votes=len(ballot.votes),
             families=verdict.families if verdict is not None else 0,
-            decided=verdict is not None and verdict.decided,
+            decided=verdict is not None and verdict.decided and settled,
             unanimous=verdict is not None and len(verdict.shares) == 1,
             refuted=refuted,
             extract_only=all(one.family == EXTRACTIVE for one in ballot.positions),
@@ -234,7 +234,7 @@ Search = Callable[[str, int], Sequence[Memory]]
 def recalled(search: Search, task: Task) -> tuple[Quote, ...]:
     """What memory holds about a task, as data for its members."""
     return tuple(
-        Quote(memory.id, memory.text[:QUOTE_CHARACTERS_MAX], memory.author)
+        Quote(memory.id, excerpt(memory.text), memory.author)
         for memory in search(task.text, QUOTES_MAX)
         if memory.shared
     )

@@ -71,8 +71,13 @@ class Judgement:
 
     @property
     def none(self) -> float:
-        """The score of "none of these", in nats."""
+        """The score of "none of these" where all say the same, in nats."""
         return self.calibration.none
+
+    @property
+    def doubt(self) -> float:
+        """What full discord would add to that score, in nats."""
+        return self.calibration.doubt
 
     def weight(self, family: str) -> float:
         """The family's vote in nats."""
@@ -119,12 +124,14 @@ class Beliefs:
             )
         return self._judgements[kind]
 
-    def calibrate(self, kind: str, outcomes: Sequence[Outcome], *, now_ms: int) -> Calibration:
-        """Fit the posterior of one kind to graded outcomes, scored by what is believed now; too
-        few of them leave the default."""
+    def calibrate(
+        self, kind: str, tasks: Sequence[Sequence[Outcome]], *, now_ms: int
+    ) -> Calibration:
+        """Fit the posterior of one kind to graded tasks, each with one outcome or more, scored by
+        what is believed now; too few of them leave the default."""
         default = _uncalibrated(self.judgement(kind, now_ms=now_ms).kinship)
         self._calibrations.pop(kind, None)
-        if (fit := fitted(outcomes, default=default)) != default:
+        if (fit := fitted(tasks, default=default)) != default:
             self._calibrations[kind] = fit
         del self._judgements[kind]
         return fit

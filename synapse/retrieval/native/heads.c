@@ -53,20 +53,20 @@ static void count_list(const Block *block, const Place *place, u16 *counts)
     }
 }
 
-static void copy_heads(const Block **blocks, const Place *places, Heads *heads)
+/* `counted` has LEVELS counts for each block. */
+static void copy_heads(const Block **blocks, const Place *places, const u16 *counted, Heads *heads)
 {
-    Head *head = (Head *)(heads + 1);
-    u16 *rows = (u16 *)(head + heads->blocks);
+    u32 *start = (u32 *)(heads + 1), levels = LEVELS - heads->base, done = 0;
+    u16 *counts = (u16 *)(start + heads->blocks);
+    u16 *rows = counts + (u64)levels * heads->blocks;
     u8 *impacts = (u8 *)(rows + heads->postings);
-    u32 done = 0;
     for (u32 b = 0; b < heads->blocks; b++) {
-        u32 held = heads->base < LEVELS ? head[b].counts[heads->base] : 0;
+        const u16 *its = counted + (u64)LEVELS * b + heads->base;
         u32 copied = copy_list(blocks[b], &places[b], heads->base * LEVEL_STEP, rows + done,
-                               impacts + done, held);
-        head[b].start = done;
-        for (int level = LEVELS - 1; level >= 0; level--) /* unless the segment is damaged, they are */
-            head[b].counts[level] = head[b].counts[level] < copied ? head[b].counts[level]
-                                                                   : (u16)copied;
+                               impacts + done, levels ? its[0] : 0);
+        for (u32 level = 0; level < levels; level++) /* unless the segment is damaged, all are there */
+            counts[(u64)level * heads->blocks + b] = its[level] < copied ? its[level] : (u16)copied;
+        start[b] = done;
         done += copied;
     }
 }
@@ -82,35 +82,37 @@ PyObject *kernel_heads(PyObject *module, PyObject *args)
         return NULL;
     const Block **blocks = blocks_of(tuple);
     size_t count = (size_t)PyTuple_Size(tuple);
-    Head *head = calloc(count + 1, sizeof(Head));
+    u16 *counted = malloc(sizeof(u16) * LEVELS * (count + 1));
     Heads all = {.blocks = (u32)count};
-    if (blocks && head && (size_t)places.len == count * sizeof(Place)) {
+    if (!counted)
+        PyErr_NoMemory();
+    else if (blocks && (size_t)places.len == count * sizeof(Place)) {
         const Place *place = places.buf;
         Py_BEGIN_ALLOW_THREADS
         for (size_t b = 0; b < count; b++) {
             if (b + 2 < count && place[b + 2].n)
                 fetch_place(blocks[b + 2], &place[b + 2]);
-            count_list(blocks[b], &place[b], head[b].counts);
+            count_list(blocks[b], &place[b], counted + LEVELS * b);
             for (int level = 0; level < LEVELS; level++)
-                all.totals[level] += head[b].counts[level];
+                all.totals[level] += counted[LEVELS * b + level];
         }
         Py_END_ALLOW_THREADS
         while (all.base < LEVELS && all.totals[all.base] > most)
             all.base++;
         all.postings = all.base < LEVELS ? (u32)all.totals[all.base] : 0;
-        made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(sizeof(Heads) + count * sizeof(Head)
+        u64 table = count * (sizeof(u32) + sizeof(u16) * (LEVELS - all.base));
+        made = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(sizeof(Heads) + table
                                                             + 3 * (u64)all.postings));
     } else if (!PyErr_Occurred())
         PyErr_SetString(PyExc_ValueError, "one place for each block is needed");
     if (made) {
         Heads *heads = (Heads *)PyBytes_AsString(made);
         *heads = all;
-        memcpy(heads + 1, head, count * sizeof(Head));
         Py_BEGIN_ALLOW_THREADS
-        copy_heads(blocks, places.buf, heads);
+        copy_heads(blocks, places.buf, counted, heads);
         Py_END_ALLOW_THREADS
     }
-    free(head);
+    free(counted);
     free(blocks);
     PyBuffer_Release(&places);
     return made;

@@ -24,6 +24,14 @@
 #define WIDE
 #endif
 
+/* A function that only asks for memory has no effect that the compiler sees: unless it becomes part
+   of its caller, it is left out. */
+#ifdef __GNUC__
+#define FETCHING static inline __attribute__((always_inline))
+#else
+#define FETCHING static inline
+#endif
+
 typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
@@ -68,21 +76,16 @@ typedef struct {
     u8 greatest, rare;
 } Place;
 
-/* What `heads` copies: a list for each block, down to a level that all are copied to. A level is as
-   many impacts as it takes to count the postings of one list in a line of the cache. */
+/* What `heads` copies: a list for each block, down to a level that all are copied to. */
 #define LEVELS 30
-#define LEVEL_STEP 8
+#define LEVEL_STEP 8 /* impacts */
 #define LEVEL_OF(impact) ((impact) / LEVEL_STEP < LEVELS ? (impact) / LEVEL_STEP : LEVELS - 1)
-
-typedef struct {
-    u32 start;          /* of its postings */
-    u16 counts[LEVELS]; /* of the postings at this level or above */
-} Head;
 
 typedef struct {
     u32 blocks, base, postings, nothing; /* `base`: the level down to which all were copied */
     u64 totals[LEVELS];
-} Heads; /* then a Head for each block, and the rows and impacts of all */
+} Heads; /* then: where each block's list begins (32 bits); from `base` up, how many postings of each
+            block are at that level or above (16 bits); the rows and the impacts of all */
 
 extern PyType_Spec block_spec, words_spec;
 extern PyTypeObject *block_type;

@@ -19,6 +19,7 @@ typedef struct {
     const Block *block;
     const u32 *factors; /* by profile; 0 keeps a row out; NULL: all are ONE */
     u32 greatest_factor, number;
+    u32 part, nth; /* of what was looked up together, and the block's number in it */
     u64 bound;
 } Task;
 
@@ -41,10 +42,11 @@ typedef struct {
 
 typedef struct {
     const u32 *weights, *decay;
-    Place *places; /* by block and term */
+    const Place **places; /* by part and term, of the part's first block */
     Totals *totals; /* by term */
     const Heads **heads; /* by part and term */
     u32 *part_blocks;
+    u64 holders; /* of all terms */
     u32 terms, limit, decays, now_s, step_s, since_s, until_s;
     u64 floor; /* the least rank that may be returned */
     u64 budget, read, rescored, blocks;
@@ -63,6 +65,7 @@ typedef struct {
     u32 asked; /* lists of the block at hand, by rank in its dictionary */
     u16 *asked_ranks;
     u32 *asked_weights;
+    u16 slots[ROWS_MAX]; /* by rank that is wanted, its number among those asked for */
     u16 *reached; /* rows whose sums reached the bar */
     size_t reached_room;
     _Alignas(64) u16 small_sums[ROWS_MAX];
@@ -409,9 +412,12 @@ static u32 factor_of(const Search *search, const Task *task, u32 row)
     const Block *block = task->block;
     if (row >= block->rows || (block->dead && block->dead[row]))
         return 0;
-    u32 created_s = U32(block, CREATED)[row], factor = ONE;
-    if (search->timed && (created_s < search->since_s || created_s >= search->until_s))
-        return 0;
+    if (search->timed) { /* looking at a row's time means waiting for memory */
+        u32 created_s = U32(block, CREATED)[row];
+        if (created_s < search->since_s || created_s >= search->until_s)
+            return 0;
+    }
+    u32 factor = ONE;
     if (task->factors) {
         u32 profile = block->count[PROFILES] ? U16(block, PROFILES)[row] : 0;
         factor = profile < block->profiles ? task->factors[profile] : 0;
@@ -431,10 +437,16 @@ static u32 greatest_factor(const Search *search, const Task *task)
 
 /* Exact totals. */
 
+static const Place *place_of(const Search *search, const Task *task, u32 term)
+{
+    return search->places[(u64)task->part * search->terms + term] + task->nth;
+}
+
 static void want(Search *search, int on)
 {
     for (u32 i = 0; i < search->asked; i++) {
         u64 bit = (u64)1 << (search->asked_ranks[i] % 64);
+        search->slots[search->asked_ranks[i]] = (u16)i;
         u64 *word = &search->wanted[search->asked_ranks[i] / 64];
         *word = on ? *word | bit : *word & ~bit;
     }
@@ -460,11 +472,8 @@ static u32 total_of(const Search *search, const Block *block, u32 row)
             }
             for (u32 i = 0; i < hits; i++) {
                 memcpy(&rank, record + 2 * (first + hit[i]), 2);
-                for (u32 t = 0; t < search->asked; t++)
-                    if (search->asked_ranks[t] == rank) {
-                        total += search->asked_weights[t] * record[2 * held + first + hit[i]];
-                        break;
-                    }
+                total += search->asked_weights[search->slots[rank]]
+                    * record[2 * held + first + hit[i]];
             }
         }
     }
@@ -508,9 +517,9 @@ static int take_rares(Search *search, const Task *task, const Place *place, u32 
 /* What `total_of` asks of a block. */
 static int take_ranks(Search *search, const Task *task)
 {
-    const Place *place = search->places + (u64)task->number * search->terms;
     search->asked = search->rare_count = 0;
-    for (u32 t = 0; t < search->terms; t++, place++) {
+    for (u32 t = 0; t < search->terms; t++) {
+        const Place *place = place_of(search, task, t);
         if (!place->n || !search->weights[t])
             continue;
         if (place->rare) {
@@ -527,9 +536,9 @@ static int take_ranks(Search *search, const Task *task)
 static int take_lists(Search *search, const Task *task)
 {
     const Block *block = task->block;
-    const Place *place = search->places + (u64)task->number * search->terms;
     search->list_count = search->asked = search->rare_count = 0;
-    for (u32 t = 0; t < search->terms; t++, place++) {
+    for (u32 t = 0; t < search->terms; t++) {
+        const Place *place = place_of(search, task, t);
         u32 weight = search->weights[t];
         if (!place->n || !weight)
             continue;
@@ -805,12 +814,27 @@ static int compare_tasks(const void *a, const void *b)
 /* The greatest rank any row of a block can have. */
 static u64 bound_of(const Search *search, const Task *task)
 {
-    const Place *place = search->places + (u64)task->number * search->terms;
     u64 sum = 0;
-    for (u32 t = 0; t < search->terms; t++)
-        if (place[t].n)
-            sum += (u64)search->weights[t] * place[t].greatest;
+    for (u32 t = 0; t < search->terms; t++) {
+        const Place *place = place_of(search, task, t);
+        if (place->n)
+            sum += (u64)search->weights[t] * place->greatest;
+    }
     return sum * greatest_factor(search, task);
+}
+
+#define LINES_AHEAD 16 /* of a list; of a longer one the machine itself sees what comes next */
+
+FETCHING void fetch_lists(const Search *search, const Task *task)
+{
+    for (u32 t = 0; t < search->terms; t++) {
+        const Place *place = place_of(search, task, t);
+        if (place->rare || !place->n)
+            continue;
+        const u16 *list = U16(task->block, LISTS) + place->at, *end = list + 64 + place->n;
+        for (int line = 0; line < LINES_AHEAD && list < end; line++, list += 32)
+            __builtin_prefetch(list);
+    }
 }
 
 static int search_exactly(Search *search, Task *tasks, size_t count)
@@ -821,6 +845,8 @@ static int search_exactly(Search *search, Task *tasks, size_t count)
     for (size_t i = 0; i < count; i++) {
         if (!tasks[i].bound || tasks[i].bound < threshold(search))
             break;
+        if (i + 1 < count)
+            fetch_lists(search, &tasks[i + 1]);
         if (search_block(search, &tasks[i]) < 0)
             return -1;
     }
@@ -832,24 +858,24 @@ static int search_exactly(Search *search, Task *tasks, size_t count)
    "Anytime ranking for impact-ordered indexes", read what adds most to a total; how far each list
    is read is chosen differently here, see `share_out`. */
 
-typedef struct {
-    u64 *at;   /* rank << 32, and then the earlier block and row before the later */
-    u32 count, room, kept;
-    u64 worst; /* the least rank that can still be among the kept */
-} Candidates;
+#define RANK_STEP 14 /* bits; a rank has 24 */
+#define RANKS (1 << (24 - RANK_STEP))
 
-static int descending(const void *a, const void *b)
-{
-    u64 x = *(const u64 *)a, y = *(const u64 *)b;
-    return (x < y) - (x > y);
-}
+typedef struct {
+    u64 *at;  /* rank << 32, and then the earlier block and row before the later */
+    u32 count, room, kept;
+    u64 worst; /* so many as are kept have reached this rank */
+    u64 least; /* rank that can still be among them */
+    u32 above; /* how many reached `worst` */
+    u32 ranked[RANKS]; /* how many came, by rank */
+} Candidates;
 
 /* Brings the greatest `kept` to the front. */
 static void keep_the_best(Candidates *all)
 {
-    u64 *at = all->at, least = UINT64_MAX;
+    u64 *at = all->at;
     u32 low = 0, high = all->count;
-    if (all->count < all->kept)
+    if (all->count <= all->kept)
         return;
     while (high - low > 1) {
         u64 pivot = at[low + (high - low - 1) / 2];
@@ -873,9 +899,22 @@ static void keep_the_best(Candidates *all)
             high = j + 1;
     }
     all->count = all->kept;
-    for (u32 i = 0; i < all->kept; i++)
-        least = at[i] < least ? at[i] : least;
-    all->worst = least >> 32;
+}
+
+static void add_candidate(Candidates *all, u64 rank, u32 number, u32 row)
+{
+    if (rank < all->least || !rank)
+        return;
+    if (all->count == all->room)
+        keep_the_best(all);
+    all->at[all->count++] = rank << 32 | (UINT32_MAX - (number << 16 | row));
+    all->ranked[rank >> RANK_STEP]++;
+    all->above++;
+    for (u32 at = (u32)(all->worst >> RANK_STEP); all->above - all->ranked[at] >= all->kept; at++) {
+        all->above -= all->ranked[at];
+        all->worst = (u64)(at + 1) << RANK_STEP;
+    }
+    all->least = all->worst > all->least ? all->worst : all->least;
 }
 
 #define SUM_MAX 255
@@ -885,7 +924,8 @@ static void keep_the_best(Candidates *all)
 typedef struct {
     u32 term, weight, level;
     u64 share;
-    const Head *head;  /* of the first block of the part */
+    const u32 *start;  /* by block of the part, of its postings */
+    const u16 *counts; /* by block, how many are read */
     const u16 *row;
     const u8 *impact;
     u8 adds[IMPACT_MAX + 1]; /* what a posting of each impact adds to a sum */
@@ -914,7 +954,9 @@ static u64 postings_at(const Search *search, const Reading *one, u64 part)
     return level < LEVELS ? totals->at[level] : 0;
 }
 
-#define FAIR_PART 3 /* of the budget, every third posting is shared equally between the terms */
+#define FAIR_PART 2 /* of the budget, every second posting is shared equally between the terms */
+#define BEGINNING 16 /* postings: what it takes to begin a list, by a regression over 400 questions */
+#define READINGS_MAX 128 /* so that each adds something to a sum of eight bits */
 
 /* Decides down to which level each term is read; gives how many terms are.
 
@@ -931,11 +973,13 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
         if (search->weights[t])
             readings[used++] = (Reading){.term = t, .weight = search->weights[t]};
     qsort(readings, used, sizeof(Reading), compare_readings);
+    u64 begun = (u64)BEGINNING * used * searched, half = search->budget / 2;
+    u64 budget = search->budget - (begun < half ? begun : half);
     for (u32 i = 0; i < used; i++) {
         sum += readings[i].weight;
         readings[i].share = sum;
         const Totals *totals = &search->totals[readings[i].term];
-        u64 fair = search->budget * count / (FAIR_PART * searched * used);
+        u64 fair = budget * count / (FAIR_PART * searched * used);
         while (readings[i].level < LEVELS && totals->at[readings[i].level] > fair)
             readings[i].level++;
     }
@@ -944,12 +988,12 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
         u64 part = (low + high) / 2, postings = 0;
         for (u32 i = 0; i < used; i++)
             postings += postings_at(search, &readings[i], part);
-        if (postings * searched <= search->budget * count)
+        if (postings * searched <= budget * count)
             high = part;
         else
             low = part + 1;
     }
-    for (u32 i = 0; i < used; i++) {
+    for (u32 i = used > READINGS_MAX ? used - READINGS_MAX : 0; i < used; i++) {
         u32 level = level_for(low, &readings[i], search->totals[readings[i].term].base);
         if (level >= LEVELS || !search->totals[readings[i].term].at[level])
             continue;
@@ -959,39 +1003,53 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
     return kept;
 }
 
-#define TYPICAL_IMPACT 128 /* of a row that holds all terms: where sums of eight bits end */
-
-/* What a posting of each impact adds to a sum. */
+/* What a posting of each impact adds to a sum: something, and beyond that as much of eight bits as it
+   is of the greatest total there could be. */
 static void weigh_impacts(Reading *readings, u32 used)
 {
-    u64 most = 1;
+    u64 most = 1, room = SUM_MAX - used;
     for (u32 i = 0; i < used; i++)
-        most += (u64)readings[i].weight * TYPICAL_IMPACT;
-    for (u32 i = 0; i < used; i++)
-        for (u32 impact = 0; impact <= IMPACT_MAX; impact++) {
-            u64 adds = ((u64)readings[i].weight * impact * SUM_MAX + most - 1) / most;
-            readings[i].adds[impact] = (u8)(adds < SUM_MAX ? adds : SUM_MAX);
-        }
+        most += (u64)readings[i].weight * IMPACT_MAX;
+    for (u32 i = 0; i < used; i++) {
+        u64 each = ((u64)readings[i].weight * room << 16) / most;
+        for (u32 impact = 0; impact <= IMPACT_MAX; impact++)
+            readings[i].adds[impact] = (u8)((impact * each >> 16) + 1);
+    }
 }
 
+/* Asks for a list, the end of which is further on than the machine foresees. */
+FETCHING void fetch_list(const Reading *one, u32 nth)
+{
+    const u16 *row = one->row + one->start[nth], *end = row + one->counts[nth];
+    const u8 *impact = one->impact + one->start[nth];
+    for (; row < end; row += 64, impact += 64) {
+        __builtin_prefetch(row);
+        __builtin_prefetch(row + 32);
+        __builtin_prefetch(impact);
+    }
+}
+
+#define AHEAD 2 /* blocks: it takes about so long until what was asked for is there */
+
 /* Adds up one block's postings; gives how many rows reached the bar, some more than once. */
-static u32 sum_block(Search *search, u32 nth, const Reading *readings, u32 used, u32 bar)
+static u32 sum_block(Search *search, u32 nth, u32 last, const Reading *readings, u32 used, u32 bar)
 {
     u8 *sums = search->tiny_sums;
     u16 *reached = search->reached;
     u32 count = 0;
     for (u32 i = 0; i < used; i++) {
         const Reading *one = &readings[i];
-        const Head *head = one->head + nth;
-        const u16 *row = one->row + head->start;
-        const u8 *impact = one->impact + head->start;
-        u32 n = head->counts[one->level];
+        const u16 *row = one->row + one->start[nth];
+        const u8 *impact = one->impact + one->start[nth];
+        u32 n = one->counts[nth];
+        if (nth + AHEAD < last)
+            fetch_list(one, nth + AHEAD);
+#pragma GCC unroll 4
         for (u32 j = 0; j < n; j++) {
             u32 sum = (u32)sums[row[j]] + one->adds[impact[j]];
-            sum = sum < SUM_MAX ? sum : SUM_MAX;
             sums[row[j]] = (u8)sum;
-            reached[count] = row[j];
-            count += sum >= bar;
+            if (__builtin_expect(sum >= bar, 0))
+                reached[count++] = row[j];
         }
         search->read += n;
     }
@@ -1006,90 +1064,76 @@ static void take_reached(Search *search, const Task *task, u32 number, u32 count
         if (!sum)
             continue;
         search->tiny_sums[row] = 0;
-        u64 rank = (u64)sum * factor_of(search, task, row);
-        if (rank < all->worst || !rank)
-            continue;
-        all->at[all->count++] = (rank < UINT32_MAX ? rank : UINT32_MAX) << 32
-            | (UINT32_MAX - (number << 16 | row));
-        if (all->count == all->room)
-            keep_the_best(all);
+        add_candidate(all, (u64)sum * factor_of(search, task, row), number, row);
     }
 }
 
-static void clear_sums(Search *search, u32 nth, const Reading *readings, u32 used)
+#define CLEARED_ALL 768 /* postings: from so many on it is quicker to clear the sums of all rows */
+
+static void clear_sums(Search *search, u32 nth, const Reading *readings, u32 used, u64 summed)
 {
+    if (summed >= CLEARED_ALL) {
+        memset(search->tiny_sums, 0, sizeof search->tiny_sums);
+        return;
+    }
     for (u32 i = 0; i < used; i++) {
-        const Head *head = readings[i].head + nth;
-        const u16 *row = readings[i].row + head->start;
-        u32 n = head->counts[readings[i].level];
+        const u16 *row = readings[i].row + readings[i].start[nth];
+        u32 n = readings[i].counts[nth];
         for (u32 j = 0; j < n; j++)
             search->tiny_sums[row[j]] = 0;
     }
-}
-
-static void fetch_block(u32 nth, const Reading *readings, u32 used)
-{
-    for (u32 i = 0; i < used; i++) {
-        const Head *head = readings[i].head + nth;
-        __builtin_prefetch(head + 1);
-        __builtin_prefetch(readings[i].row + head->start);
-        __builtin_prefetch(readings[i].row + head->start + 32);
-        __builtin_prefetch(readings[i].impact + head->start);
-    }
-}
-
-/* Makes room for as many rows as the block's postings may name. -1: no memory. */
-static int make_reached(Search *search, u32 nth, const Reading *readings, u32 used)
-{
-    size_t postings = 1;
-    for (u32 i = 0; i < used; i++)
-        postings += readings[i].head[nth].counts[readings[i].level];
-    if (postings <= search->reached_room)
-        return 0;
-    u16 *more = realloc(search->reached, 2 * postings * sizeof(u16));
-    if (!more)
-        return -1;
-    search->reached = more;
-    search->reached_room = 2 * postings;
-    return 0;
 }
 
 /* Where the readings of one part of the blocks begin. */
 static void turn_to(const Search *search, u32 part, Reading *readings, u32 used)
 {
     for (u32 i = 0; i < used; i++) {
-        const Heads *heads = search->heads[(u64)part * search->terms + readings[i].term];
-        readings[i].head = (const Head *)(heads + 1);
-        readings[i].row = (const u16 *)(readings[i].head + heads->blocks);
-        readings[i].impact = (const u8 *)(readings[i].row + heads->postings);
+        Reading *one = &readings[i];
+        const Heads *heads = search->heads[(u64)part * search->terms + one->term];
+        u64 levels = LEVELS - heads->base;
+        one->start = (const u32 *)(heads + 1);
+        one->counts = (const u16 *)(one->start + heads->blocks);
+        one->row = one->counts + levels * heads->blocks;
+        one->impact = (const u8 *)(one->row + heads->postings);
+        one->counts += (u64)(one->level - heads->base) * heads->blocks;
     }
+}
+
+/* Makes room for as many rows as may reach the bar in one block. -1: no memory. */
+static int make_reached(Search *search, const Reading *readings, u32 used)
+{
+    size_t postings = 1;
+    for (u32 i = 0; i < used; i++)
+        postings += search->totals[readings[i].term].at[readings[i].level];
+    if (postings <= search->reached_room)
+        return 0;
+    free(search->reached);
+    search->reached = malloc(postings * sizeof(u16));
+    search->reached_room = search->reached ? postings : 0;
+    return search->reached ? 0 : -1;
 }
 
 static int sum_up(Search *search, const Task *tasks, size_t searched, Reading *readings, u32 used,
                   Candidates *all)
 {
-    u32 part = UINT32_MAX, first = 0, next = 0;
+    u32 part = UINT32_MAX;
+    if (make_reached(search, readings, used) < 0)
+        return -1;
     for (size_t i = 0; i < searched; i++) {
         const Task *task = &tasks[i];
-        while (task->number >= next) {
-            part++;
-            first = next;
-            next += search->part_blocks[part];
-            if (task->number < next)
-                turn_to(search, part, readings, used);
+        if (task->part != part) {
+            part = task->part;
+            turn_to(search, part, readings, used);
         }
-        if (i + 2 < searched && tasks[i + 2].number < next)
-            fetch_block(tasks[i + 2].number - first, readings, used);
         u32 greatest = greatest_factor(search, task);
-        u64 bar = (all->worst + greatest - 1) / greatest;
+        all->least = all->worst ? all->worst + 1 : 0; /* of equals the earlier block's come first */
+        u64 bar = (all->least + greatest - 1) / greatest;
         if (bar > SUM_MAX)
             continue;
-        u32 nth = task->number - first;
-        if (make_reached(search, nth, readings, used) < 0)
-            return -1;
-        u32 reached = sum_block(search, nth, readings, used, bar ? (u32)bar : 1);
+        u64 before = search->read;
+        u32 reached = sum_block(search, task->nth, search->part_blocks[part], readings, used, bar ? (u32)bar : 1);
         take_reached(search, task, (u32)i, reached, all);
-        clear_sums(search, nth, readings, used);
+        clear_sums(search, task->nth, readings, used, search->read - before);
         search->blocks++;
     }
     return 0;
@@ -1105,41 +1149,62 @@ static Spot spot_of(u64 candidate)
     return (Spot){both >> 16, both & 0xFFFF};
 }
 
-static void fetch_rares(const Search *search, const Task *task)
+FETCHING void fetch_rares(const Search *search, const Task *task)
 {
-    const Place *place = search->places + (u64)task->number * search->terms;
-    for (u32 t = 0; t < search->terms; t++, place++)
+    for (u32 t = 0; t < search->terms; t++) {
+        const Place *place = place_of(search, task, t);
         if (place->rare)
             __builtin_prefetch(U32(task->block, RARE_POSTINGS) + place->at);
+    }
 }
 
 #define RECORD_MAX 512 /* terms: of longer records the machine itself sees what comes next */
 
-/* Asks for the records of the next candidates, so that they are near when their turn comes. */
-static void fetch_candidates(const Search *search, const Task *tasks, const Candidates *all, u32 at)
+/* Asks for the records of all candidates, so that the waits for them overlap. */
+FETCHING void fetch_candidates(const Search *search, const Task *tasks, const Candidates *all)
 {
-    if (at + 24 < all->count) {
-        Spot next = spot_of(all->at[at + 24]);
-        __builtin_prefetch(U32(tasks[next.task].block, FORWARD_STARTS) + next.row);
+    for (u32 i = 0; i < all->count; i++) {
+        Spot spot = spot_of(all->at[i]);
+        __builtin_prefetch(U32(tasks[spot.task].block, FORWARD_STARTS) + spot.row);
     }
-    if (at + 12 < all->count) {
-        Spot next = spot_of(all->at[at + 12]);
-        if (next.task != spot_of(all->at[at + 11]).task)
-            fetch_rares(search, &tasks[next.task]);
-        const Block *block = tasks[next.task].block;
-        u64 from = U32(block, FORWARD_STARTS)[next.row], to = U32(block, FORWARD_STARTS)[next.row + 1];
+    for (u32 i = 0; i < all->count; i++) {
+        Spot spot = spot_of(all->at[i]);
+        const Block *block = tasks[spot.task].block;
+        u64 from = U32(block, FORWARD_STARTS)[spot.row], to = U32(block, FORWARD_STARTS)[spot.row + 1];
         const u8 *record = block->start[FORWARD] + 3 * from, *end = record + 3 * (to - from);
         if (from <= to && to <= block->count[FORWARD] && to - from < RECORD_MAX)
             for (; record < end; record += 64)
                 __builtin_prefetch(record);
+        if (!i || spot_of(all->at[i - 1]).task != spot.task)
+            fetch_rares(search, &tasks[spot.task]);
     }
+}
+
+/* Sorts by block, beside one another what is read beside one another. -1: no memory. */
+static int by_block(Candidates *all, size_t blocks)
+{
+    u32 *next = calloc(blocks + 1, sizeof(u32));
+    u64 *sorted = malloc(sizeof(u64) * ((size_t)all->room + 1));
+    if (!next || !sorted) {
+        free(next);
+        free(sorted);
+        return -1;
+    }
+    for (u32 i = 0; i < all->count; i++)
+        next[spot_of(all->at[i]).task + 1]++;
+    for (size_t i = 1; i <= blocks; i++)
+        next[i] += next[i - 1];
+    for (u32 i = 0; i < all->count; i++)
+        sorted[next[spot_of(all->at[i]).task]++] = all->at[i];
+    free(next);
+    free(all->at);
+    all->at = sorted;
+    return 0;
 }
 
 static int rescore_candidates(Search *search, const Task *tasks, Candidates *all)
 {
-    for (u32 i = 0; i < all->count; i++)
-        all->at[i] = (u32)all->at[i];
-    qsort(all->at, all->count, sizeof(u64), descending); /* by block and row */
+    fetch_candidates(search, tasks, all);
     for (u32 i = 0; i < all->count; i++) {
         Spot spot = spot_of(all->at[i]);
         const Task *task = &tasks[spot.task];
@@ -1149,7 +1214,6 @@ static int rescore_candidates(Search *search, const Task *tasks, Candidates *all
                 return -1;
             want(search, 1);
         }
-        fetch_candidates(search, tasks, all, i);
         rescore(search, task, spot.row, factor_of(search, task, spot.row));
     }
     want(search, 0);
@@ -1158,8 +1222,8 @@ static int rescore_candidates(Search *search, const Task *tasks, Candidates *all
 
 static int search_within_budget(Search *search, const Task *tasks, size_t searched, size_t count)
 {
-    u32 room = 4 * search->kept;
-    Candidates all = {malloc(sizeof(u64) * ((size_t)room + 1)), 0, room, search->kept, 0};
+    u32 room = 8 * search->kept;
+    Candidates all = {.at = malloc(sizeof(u64) * room), .room = room, .kept = search->kept};
     Reading *readings = malloc(sizeof(Reading) * ((size_t)search->terms + 1));
     int failed = !all.at || !readings;
     if (!failed) {
@@ -1168,7 +1232,7 @@ static int search_within_budget(Search *search, const Task *tasks, size_t search
         search->asked = 0;
         failed = sum_up(search, tasks, searched, readings, used, &all) < 0;
         keep_the_best(&all);
-        failed = failed || rescore_candidates(search, tasks, &all) < 0;
+        failed = failed || by_block(&all, searched) < 0 || rescore_candidates(search, tasks, &all) < 0;
     }
     free(all.at);
     free(readings);
@@ -1182,12 +1246,10 @@ static _Thread_local Search *kept_search;
 
 static int run(Search *search, Task *tasks, size_t searched, size_t count)
 {
-    u64 cost = 0;
-    for (size_t i = 0; i < searched; i++) {
-        const Place *place = search->places + (u64)tasks[i].number * search->terms;
+    u64 cost = searched == count ? search->holders : 0;
+    for (size_t i = 0; i < searched && searched < count; i++)
         for (u32 t = 0; t < search->terms; t++)
-            cost += place[t].n;
-    }
+            cost += place_of(search, &tasks[i], t)->n;
     search->cut = search->budget && search->heads && cost > search->budget && count <= TASKS_MAX;
     int failed = search->cut ? search_within_budget(search, tasks, searched, count)
                              : search_exactly(search, tasks, searched);
@@ -1222,15 +1284,18 @@ static PyObject *report(const Search *search)
 }
 
 /* What each block's profiles are worth: None for all the same, or (factors, the greatest). */
-static int take_tasks(PyObject *factors, const Block **blocks, size_t count, Task *tasks,
-                      Py_buffer *views, size_t *taken)
+static int take_tasks(const Search *search, PyObject *factors, const Block **blocks, size_t count,
+                      Task *tasks, Py_buffer *views, size_t *taken)
 {
+    u32 part = 0, first = 0;
     if (factors != Py_None && (!PyTuple_Check(factors) || PyTuple_Size(factors) != (Py_ssize_t)count)) {
         PyErr_SetString(PyExc_ValueError, "one entry for each block is needed");
         return -1;
     }
     for (size_t i = 0; i < count; i++) {
-        Task task = {blocks[i], NULL, ONE, (u32)i, 0};
+        for (; i >= first + search->part_blocks[part]; part++)
+            first += search->part_blocks[part];
+        Task task = {blocks[i], NULL, ONE, (u32)i, part, (u32)i - first, 0};
         PyObject *each = factors == Py_None ? Py_None : PyTuple_GetItem(factors, (Py_ssize_t)i);
         if (!each)
             return -1;
@@ -1264,35 +1329,37 @@ static Search *new_search(void)
     return memset(made, 0, sizeof(Search));
 }
 
-/* What `locate` found, brought together: `located` is a tuple of its answers, for the blocks from
-   the first to the last. */
+/* What `locate` found: `located` is a tuple of its answers, for the blocks from the first to the
+   last. */
 static int take_places(Search *search, PyObject *located, size_t count)
 {
     size_t first = 0, terms = search->terms, parts = (size_t)PyTuple_Size(located);
-    search->places = malloc(sizeof(Place) * (count * terms + 1));
+    search->places = malloc(sizeof(Place *) * (parts * terms + 1));
     search->part_blocks = malloc(sizeof(u32) * (parts + 1));
+    search->holders = 0;
     if (!search->places || !search->part_blocks)
         return -1;
     for (size_t i = 0; i < parts; i++) {
         PyObject *answer = PyTuple_GetItem(located, (Py_ssize_t)i);
         size_t held = 0;
         for (size_t t = 0; t < terms; t++) {
-            PyObject *entry = PyList_GetItem(answer, (Py_ssize_t)t), *bytes;
-            unsigned long long holders;
-            if (!entry || !PyArg_ParseTuple(entry, "KS", &holders, &bytes))
+            PyObject *entry = PyList_GetItem(answer, (Py_ssize_t)t);
+            PyObject *holders = entry ? PyTuple_GetItem(entry, 0) : NULL;
+            PyObject *bytes = holders ? PyTuple_GetItem(entry, 1) : NULL;
+            const char *places = bytes ? PyBytes_AsString(bytes) : NULL;
+            if (!places)
                 return -1;
             size_t its = (size_t)PyBytes_Size(bytes) / sizeof(Place);
             held = t ? held : its;
             if (its != held || first + held > count)
                 return -1;
-            const Place *places = (const Place *)PyBytes_AsString(bytes);
-            for (size_t b = 0; b < held; b++)
-                search->places[(first + b) * terms + t] = places[b];
+            search->places[i * terms + t] = (const Place *)places;
+            search->holders += PyLong_AsUnsignedLongLong(holders);
         }
         search->part_blocks[i] = (u32)held;
         first += held;
     }
-    return first == count || !terms ? 0 : -1;
+    return first == count && terms ? 0 : -1;
 }
 
 /* What `heads` copied, for the same parts: a tuple of lists, one entry for each term. */
@@ -1372,7 +1439,7 @@ static PyObject *search_blocks(const Arguments *given, const Block **blocks, siz
     Py_buffer *views = calloc(count + 1, sizeof(Py_buffer));
     Search *search = prepare(given, count);
     if (tasks && views && search && !PyErr_Occurred()
-        && take_tasks(given->factors, blocks, count, tasks, views, &taken) == 0) {
+        && take_tasks(search, given->factors, blocks, count, tasks, views, &taken) == 0) {
         int failed;
         Py_BEGIN_ALLOW_THREADS
         failed = run(search, tasks, taken, count);

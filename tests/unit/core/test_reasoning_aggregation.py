@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from random import Random
 
@@ -41,6 +41,7 @@ class Judged:
     correlations: Mapping[tuple[str, str], float] = field(default_factory=dict)
     temperature: float = 1.0
     none: float = 0.0
+    doubt: float = 0.0
     fitted: bool = True
 
     def weight(self, family: str) -> float:
@@ -82,6 +83,29 @@ def test_one_voter_alone_is_believed_as_often_as_it_is_right() -> None:
         weight = math.log(p / (1 - p)) - math.log(collision)
         judged = Judged({"a": weight}, none=-math.log(collision))
         assert count([Vote("7", "a")], judged).posterior == pytest.approx(p)
+
+
+def test_discord_makes_it_likelier_that_nobody_is_right() -> None:
+    said = votes(("a", "7"), ("b", "7"), ("c", "8"), ("d", "9"))
+    weights = {"a": 2.0, "b": 1.0, "c": 0.6, "d": 0.4}
+    judged = Judged(weights, none=1.0, doubt=2.0)
+    # 3 of 4 nats are for 7, so "none of these" has 1 + 2 x 0.25 = 1.5 nats beside 3, 0.6 and 0.4.
+    whole = sum(math.exp(one) for one in (1.5, 3.0, 0.6, 0.4))
+    assert count(said, judged).none_posterior == pytest.approx(math.exp(1.5) / whole)
+    assert count(said, judged).posterior == pytest.approx(math.exp(3.0) / whole)
+    calm = replace(judged, doubt=0.0)
+    assert count(said, judged).leader == count(said, calm).leader
+    for agreed in (said[:1], said[:2]):
+        assert count(agreed, judged).posterior == count(agreed, calm).posterior
+
+
+def test_who_only_dissents_earns_no_credit_and_voices_of_no_weight_are_in_no_discord() -> None:
+    said = votes(("a", "7"), ("b", "7"), ("c", "8"))
+    credit = count(said, Judged(none=1.0, doubt=2.0)).credit
+    assert credit == (pytest.approx(0.5), pytest.approx(0.5), 0.0)
+    mute = Judged({"a": 0.0, "b": 0.0}, none=1.0, doubt=2.0)
+    apart = count(votes(("a", "7"), ("b", "8")), mute)
+    assert apart.none_posterior == pytest.approx(math.e / (2 + math.e))
 
 
 def test_a_family_votes_once_however_many_spores_serve_it() -> None:

@@ -35,8 +35,9 @@ def test_a_lesson_says_which_answer_was_right() -> None:
     verdict = said.count(JUDGED)
     assert verdict is not None
     graded = {said.positions[0].id: False, said.positions[1].id: True}
-    scores, right = lesson(said, verdict, graded).outcome(JUDGED)
+    (scores, discord, right), _ = lesson(said, verdict, graded).outcomes(JUDGED)
     assert right is not None
+    assert discord == 0.5
     assert scores[right] == pytest.approx(2 / 1.35)
     assert sorted(scores) == pytest.approx(sorted((2.0, scores[right])))
     assert lesson(said, verdict, {said.positions[0].id: False}).right is None
@@ -48,7 +49,7 @@ def test_the_scores_of_a_lesson_give_the_posterior_that_was_counted() -> None:
     verdict = said.count(JUDGED)
     assert verdict is not None
     learnt = lesson(said, verdict, {})
-    odds = [math.exp(score) for score in learnt.outcome(JUDGED)[0]]
+    odds = [math.exp(score) for score in learnt.outcomes(JUDGED)[0][0]]
     assert max(odds) / (1 + sum(odds)) == pytest.approx(verdict.posterior)
 
 
@@ -57,8 +58,17 @@ def test_a_lesson_is_scored_by_what_is_believed_when_it_is_fitted() -> None:
     verdict = count(said, JUDGED)
     learnt = Lesson(tuple((said[i], k) for k, each in verdict.members.items() for i in each), 0)
     later = Untaught({"a": 0.5, "b": 3.0}.__getitem__, temperature=1.0)
-    assert learnt.outcome(JUDGED) == ((2.0, 1.0), 0)
-    assert learnt.outcome(later) == ((0.5, 3.0), 0)
+    assert learnt.outcomes(JUDGED)[0] == ((2.0, 1.0), pytest.approx(1 / 3), 0)
+    assert learnt.outcomes(later)[0] == ((0.5, 3.0), pytest.approx(1 / 7), 0)
+
+
+def test_a_lesson_also_teaches_what_its_best_voice_alone_would_have_come_to() -> None:
+    ballot = tuple((Vote("", family), answer) for family, answer in (("b", 0), ("a", 1), ("c", 0)))
+    checked = {0: 1.5, 1: -0.5}
+    for right, place in ((0, None), (1, 0), (None, None)):
+        _, alone = Lesson(ballot, right, checked).outcomes(JUDGED)
+        assert alone == ((2.0 - 0.5,), 0.0, place)
+    assert len(Lesson(ballot[:1], 0).outcomes(JUDGED)) == 1
 
 
 def test_the_newest_lessons_are_fitted_now_and_then() -> None:

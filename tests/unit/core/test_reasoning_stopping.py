@@ -36,6 +36,7 @@ class Judged:
     rho: float = 0.0
     temperature: float = 1.0
     none: float = -math.log(0.3)
+    doubt: float = 0.0
     fitted: bool = True
 
     def chance(self, family: str) -> float:
@@ -159,9 +160,10 @@ def test_when_those_left_cannot_change_the_leader_nobody_is_asked() -> None:
         said = [Vote(rng.choice("123"), family) for family in families]
         asked = rng.randrange(1, 6)
         before = Ballot((), tuple(said[:asked]), (), Kind.FREE, ())
-        if not worth_asking(before, before.count(judged), families[asked:], judged, ALL_ON):
+        verdict = counted(before, judged)
+        if not (verdict.decided or worth_asking(before, verdict, families[asked:], judged, ALL_ON)):
             met += 1
-            assert count(said, judged).leader == counted(before, judged).leader
+            assert count(said, judged).leader == verdict.leader
     assert met > 50
 
 
@@ -171,15 +173,28 @@ def test_a_small_gain_is_asked_for_until_it_is_known_how_sure_to_be() -> None:
     known = Judged({"a": 0.8, "b": 0.8, "c": 0.8, "d": 0.8, "e": 0.8}, 0.1)
     assert 0 < gain(said, left, known) < CALL_WORTH
     assert not worth_asking(said, counted(said, known), left, known, ALL_ON)
-    guessed = replace(known, fitted=False)
+    guessed = replace(known, fitted=False, temperature=5.0)
+    assert not counted(said, guessed).decided
     assert worth_asking(said, counted(said, guessed), left, guessed, ALL_ON)
 
 
+def test_where_calls_are_known_to_add_enough_no_posterior_ends_asking() -> None:
+    said, left = ballot(("a", "7")), ["b"]
+    judged = Judged({"a": 0.9, "b": 0.95})
+    assert counted(said, judged).decided
+    assert gain(said, left, judged) > CALL_WORTH
+    assert worth_asking(said, counted(said, judged), left, judged, ALL_ON)
+    guessed = replace(judged, fitted=False)
+    assert not worth_asking(said, counted(said, guessed), left, guessed, ALL_ON)
+
+
 def test_while_checks_speak_or_memory_is_only_quoted_members_are_asked() -> None:
-    judged = Judged({"a": 0.99})
-    passed = ballot(("a", "7"), checks=(Check("7", True, 0.8, 0.2),))
+    judged = Judged({"a": 0.7})
+    unclear = ballot(("a", "7"), checks=(Check("7", True, 0.5, 0.4),))
     quoted = ballot((EXTRACTIVE, "7"))
-    for said in (passed, quoted):
+    passed = ballot(("a", "7"), checks=(Check("7", True, 0.9, 0.1),))
+    assert not worth_asking(passed, counted(passed, judged), ["b"], judged, ALL_ON)
+    for said in (unclear, quoted):
         assert worth_asking(said, counted(said, judged), ["b"], judged, ALL_ON)
         assert not worth_asking(said, counted(said, judged), [], judged, ALL_ON)
     assert worth_asking(ballot(), None, ["b"], judged, ALL_ON)
@@ -191,6 +206,8 @@ def test_as_many_are_asked_at_once_as_would_end_it_if_they_agreed() -> None:
     def gate(judged: Judged, *said: tuple[str, str]) -> int:
         return enough_to_end(ballot(*said), left, judged, leading="7", mechanisms=ALL_ON)
 
-    assert gate(Judged({"a": 0.9})) == 1
+    assert gate(Judged({"a": 0.9}, fitted=False)) == 1
+    assert gate(Judged({"a": 0.98})) == 1
+    assert gate(Judged({"a": 0.9})) == 2
     assert gate(Judged(dict.fromkeys(left, 0.7), 0.35)) == 2
     assert gate(Judged(dict.fromkeys(left, 0.3), fitted=False)) == 4

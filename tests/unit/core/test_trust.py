@@ -301,21 +301,44 @@ def test_order_asks_the_best_first_and_then_who_errs_apart() -> None:
 # Calibration.
 
 
-def outcomes(number: int, *, temperature: float, none: float) -> list[Outcome]:
-    """Outcomes that really come about with this calibration."""
+def outcomes(
+    number: int, *, temperature: float, none: float, doubt: float = 0.0
+) -> list[list[Outcome]]:
+    """Outcomes that really come about with this calibration, one a task."""
     rng, made = Random(5), []
     for _ in range(number):
         scores = sorted((rng.uniform(0, 6) for _ in range(rng.randrange(1, 5))), reverse=True)
         odds = [math.exp((score - none) / temperature) for score in scores]
-        drawn = rng.choices([*range(len(scores)), None], [*odds, 1.0])[0]
-        made.append((scores, drawn))
+        discord = rng.uniform(0, 0.8) if len(scores) > 1 else 0.0
+        whole = [*odds, math.exp(doubt * discord / temperature)]
+        drawn = rng.choices([*range(len(scores)), None], whole)[0]
+        made.append([(scores, discord, drawn)])
     return made
 
 
 def test_the_fit_finds_the_calibration_that_made_the_outcomes() -> None:
-    fit = fitted(outcomes(20_000, temperature=1.7, none=2.0), default=Calibration(1.0, 0.0))
+    met = outcomes(20_000, temperature=1.7, none=2.0, doubt=1.5)
+    fit = fitted(met, default=Calibration(1.0, 0.0))
     assert fit.temperature == pytest.approx(1.7, rel=0.05)
     assert fit.none == pytest.approx(2.0, rel=0.1)
+    assert fit.doubt == pytest.approx(1.5, rel=0.1)
+
+
+def test_discord_never_makes_anyone_surer() -> None:
+    met = outcomes(2_000, temperature=1.0, none=1.0, doubt=-2.0)
+    default = Calibration(1.0, 1.2)
+    fit = fitted(met, default=default)
+    assert fit.doubt == 0.0
+    blind = [[(scores, 0.0, right)] for ((scores, _, right),) in met]
+    assert fit == fitted(blind, default=default)
+
+
+def test_a_task_with_several_outcomes_is_one_task() -> None:
+    default = Calibration(1.0, 1.2)
+    assert (
+        fitted([one * 3 for one in outcomes(49, temperature=3.0, none=0.0)], default=default)
+        is default
+    )
 
 
 def test_few_outcomes_leave_the_default() -> None:
@@ -327,13 +350,15 @@ def test_a_fit_is_never_worse_than_the_default_and_stays_finite() -> None:
     default = Calibration(1.0, 1.2)
     for met in (
         outcomes(60, temperature=0.6, none=2.0),
-        [([3.0], 0)] * 60,
-        [([3.0], None)] * 60,
-        [([], None)] * 60,
-        [([0.0, 0.0], 1)] * 60,
+        outcomes(60, temperature=0.6, none=2.0, doubt=-3.0),
+        [[([3.0], 0.0, 0)]] * 60,
+        [[([3.0], 0.0, None)]] * 60,
+        [[([], 0.0, None)]] * 60,
+        [[([0.0, 0.0], 0.5, 1)]] * 60,
     ):
         fit = fitted(met, default=default)
-        assert log_loss(met, fit) <= log_loss(met, default)
+        flat = [outcome for task in met for outcome in task]
+        assert log_loss(flat, fit) <= log_loss(flat, default)
         assert 0.2 < fit.temperature <= 20.0
         assert math.isfinite(fit.none)
 
@@ -343,7 +368,7 @@ def test_beliefs_keep_what_was_fitted_for_one_kind() -> None:
     before = known.judgement(KIND, now_ms=START_MS)
     fit = known.calibrate(KIND, outcomes(200, temperature=2.0, none=1.0), now_ms=START_MS)
     after = known.judgement(KIND, now_ms=START_MS)
-    assert (after.temperature, after.none) == (fit.temperature, fit.none)
+    assert (after.temperature, after.none, after.doubt) == (fit.temperature, fit.none, fit.doubt)
     assert after.temperature != before.temperature
     assert known.judgement("code", now_ms=START_MS).temperature == before.temperature
     known.calibrate(KIND, [], now_ms=START_MS)
