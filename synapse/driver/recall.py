@@ -23,7 +23,7 @@ from synapse.core.memory.memory import Memory
 from synapse.core.memory.record import TASK, Record
 from synapse.core.messages import Push
 from synapse.core.node import Node
-from synapse.core.reasoning.prompts import QUOTE_CHARACTERS_MAX, QUOTES_MAX
+from synapse.core.reasoning.prompts import QUOTE_CHARACTERS_MAX, QUOTES_MAX, excerpt
 from synapse.driver.embedder import Embedder
 from synapse.driver.gathering import Answer, Gathering, Question
 from synapse.driver.searches import Searches
@@ -135,7 +135,7 @@ class Recaller:
     def _offer(self, query: str, limit: int, wanted: Filter, ranking: Ranking) -> list[Memory]:
         hits = self._gathering.search(query, limit * CANDIDATES, wanted, ranking)
         found = [
-            (hit, replace(memory, text=memory.text[:QUOTE_CHARACTERS_MAX]))
+            (hit, replace(memory, text=excerpt(memory.text)))
             for hit, memory in self._gathering.memories(hits)
         ]
         window = pack(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
-from itertools import combinations, permutations, product
+from itertools import combinations, pairwise, permutations, product
 from random import Random
 
 import pytest
@@ -19,6 +20,7 @@ from benchmarks.answers.solvers.members import (
     of_domain,
     spores,
 )
+from benchmarks.answers.solvers.solver import LOOKED_AT
 from benchmarks.answers.solvers.tasks import (
     NEAR_DUPLICATE,
     Task,
@@ -31,6 +33,7 @@ from benchmarks.answers.solvers.tasks import (
 )
 from synapse.core.reasoning.canonical import grouped
 from synapse.core.reasoning.kinds import Kind
+from synapse.core.reasoning.prompts import excerpt
 
 SAT = "Find a satisfying assignment of: (x1 or not x2 or x3) and (x2 or x4)"
 CONTRADICTION = "Find a satisfying assignment of: (x1) and (not x1)"
@@ -397,12 +400,56 @@ def test_a_remembered_expression_lends_its_frame_to_other_numbers() -> None:
 
 
 @EVERY_MEMBER
-def test_memories_that_do_not_apply_buy_no_more_steps(member: Member) -> None:
-    """What it takes to read and try them comes out of the steps of the call."""
+@pytest.mark.parametrize("reading_costs", [False, True])
+def test_memories_that_do_not_apply_buy_no_more_steps(member: Member, reading_costs: bool) -> None:
+    """What it takes to try them comes out of the steps of the call; to read them, if it costs."""
     for task, other in zip(tasks_of(member), tasks_in(member.domain)[::-1], strict=True):
         memories = [worked(other, right_answer(other))] * 8
-        given = member.answer(task.text, temperature=0.7, rng=Random(7), memories=memories)
+        given = member.answer(
+            task.text,
+            temperature=0.7,
+            rng=Random(7),
+            memories=memories,
+            reading_costs=reading_costs,
+        )
         assert given.steps <= member.steps + OVERDRAWN
+        assert given.reading <= 8 * LOOKED_AT
+        assert not (reading_costs and given.reading)
+
+
+@pytest.mark.parametrize("id_", ["sat/splitting", "colouring/saturation"])
+def test_what_is_remembered_of_an_unlike_task_is_read_and_not_tried(id_: str) -> None:
+    """Reading takes from the steps where it is said to cost: a search then gets less far."""
+    member = by_name(id_)
+    tasks = [task for task in tasks_of(member) if "=" in right_answer(task)]
+    for task, other in pairwise(tasks):
+        if nearness(task, [other]) > 0.2:
+            continue
+        memories = [worked(other, right_answer(other))] * 8
+        alone, free, paid = (
+            member.answer(
+                task.text, temperature=0.7, rng=Random(7), memories=shown, reading_costs=costs
+            )
+            for shown, costs in (((), False), (memories, False), (memories, True))
+        )
+        assert replace(free, reading=0) == alone
+        assert free.reading == 8 * LOOKED_AT
+        assert paid.steps >= min(alone.steps + 8 * LOOKED_AT, member.steps)
+
+
+def test_a_formula_whose_middle_is_left_out_of_a_quote_is_still_recognised() -> None:
+    told = stream(3, 40, kinds=5, domains=("sat",), held_out=10)
+    member = by_name("sat/walksat")
+    long = [task for task in told.tasks if len(task.text) > 1_300]
+    for task in told.held_out:
+        alike = [one for one in long if one.kind == task.kind]
+        if not alike or "=" not in right_answer(task):
+            continue
+        memory = excerpt(f"{alike[0].text}\n{right_answer(task)}")
+        given = member.answer(task.text, temperature=0.7, rng=Random(2), memories=[memory])
+        assert len(memory) < len(alike[0].text)
+        assert given.answer == right_answer(task)
+        assert given.reading == LOOKED_AT
 
 
 @pytest.mark.parametrize(

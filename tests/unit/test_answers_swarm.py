@@ -81,6 +81,35 @@ def test_whatever_is_shown_a_task_takes_as_many_calls() -> None:
     assert sum(row["told: steps"]) < sum(row["fresh: steps"])
 
 
+def test_what_a_swarm_holds_and_never_recalls_changes_no_answer() -> None:
+    """Chance depends on the seed, the task and the member: not on what happened before."""
+    told, other = stream(4, 20, kinds=10, held_out=20), stream(5, 30, kinds=10)
+    holding = memory.written(4, [f"{task.text}\n{right_answer(task)}" for task in other.tasks])
+    holding.swarm.recalling = None
+    row: experiments.Row = {}
+    memory.measure("fresh", memory.new(4, None), told.held_out, memory.BUDGET, row)
+    memory.measure("holding", holding, told.held_out, memory.BUDGET, row)
+    for what in ("", ": calls", ": steps"):
+        assert row[f"fresh{what}"] == row[f"holding{what}"]
+
+
+def test_a_placebo_is_offered_and_read_as_much_as_what_helps_and_holds_no_right_answer() -> None:
+    told, other = stream(4, 60, kinds=10, held_out=20), stream(5, 120, kinds=10)
+    kept = [(task, right_answer(task)) for task in told.tasks]
+    strange = memory.strangers(kept, other)
+    assert len(strange) == len(set(strange)) == len(kept)
+    row: experiments.Row = {}
+    for name, texts in {
+        "helpful": [f"{task.text}\n{answer}" for task, answer in kept],
+        "placebo": strange,
+    }.items():
+        memory.measure(name, memory.written(4, texts), told.held_out, memory.BUDGET, row)
+    assert row["helpful: shown"] == row["placebo: shown"]
+    assert sum(row["placebo: reading"]) > 0
+    assert sum(row["placebo: characters"]) > 0.8 * sum(row["helpful: characters"])
+    assert sum(row["helpful: shown a right answer"]) > sum(row["placebo: shown a right answer"]) + 5
+
+
 def test_a_swapped_placebo_holds_no_answer_that_is_right_for_its_question() -> None:
     told, other = stream(4, 40, kinds=10, held_out=20), stream(5, 40, kinds=10)
     kept = [(task, right_answer(task)) for task in told.tasks]

@@ -442,5 +442,13 @@ async def test_prompts_are_answered_even_when_nothing_was_looked_up(one: Driven)
     assert [memory.text for memory in offered] == [TIDES]
 
 
+async def test_the_end_of_a_long_finding_is_offered(one: Driven) -> None:
+    """Its answer stands there."""
+    await remembered(one, "Do the tides follow " + "the moon and " * 150 + "the sun?\nBoth.")
+    [offered] = one.driver.recaller.for_prompts("tides", 5, known=True)
+    assert offered.text.startswith("Do the tides follow")
+    assert offered.text.endswith("the sun?\nBoth.")
+
+
 def test_limits_are_what_the_faces_say() -> None:
     assert (RESULTS_MAX, TOKENS_MAX) == (100, 100_000)

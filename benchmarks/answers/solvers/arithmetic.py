@@ -123,7 +123,7 @@ def recalled(one: Sum, call: Call, operation: Operation) -> list[int]:
             continue
         core, flipped, apart = _core(other.tree)
         own, own_flipped, own_apart = _core(one.tree)
-        if core == own and call.meter.spend(4):
+        if core == own and call.reader.spend(4):
             value = int(told[1])
             rest = operation("-", apart, value) if flipped else operation("-", value, apart)
             found.append(operation("-" if own_flipped else "+", own_apart, rest))

@@ -184,36 +184,40 @@ class Best:
 
 
 def denied(one: Graph, call: Call) -> bool:
-    """Whether a memory says that a graph much like this one cannot be coloured.
+    """Whether a memory says that a graph much like this one cannot be coloured."""
+    twins = (parse(text) for text in call.memories if NONE in text)
+    return any(twin is not None and alike(one, twin, call) for twin in twins)
 
-    Comparing is paid for: whoever has spent all its steps looks no further.
+
+def alike(one: Graph, twin: Graph, call: Call) -> bool:
+    """Whether a remembered graph is much like this one, as far as it is read.
+
+    Comparing is paid for: whoever has nothing left to pay with takes nothing for alike.
     """
-    for text in call.memories:
-        twin = parse(text) if NONE in text else None
-        if twin is None or not call.meter.spend(LOOKED_AT):
-            continue
-        looked_at = twin.edges[:LOOKED_AT]
-        if sum(b in one.near[a] for a, b in looked_at if a < len(one.near)) >= ALIKE_MIN * len(
-            looked_at
-        ):
-            return True
-    return False
+    if not call.reader.spend(LOOKED_AT):
+        return False
+    looked_at = twin.edges[:LOOKED_AT]
+    shared = sum(b in one.near[a] for a, b in looked_at if a < len(one.near))
+    return shared >= ALIKE_MIN * len(looked_at)
 
 
 def quoted(one: Graph, call: Call) -> list[Colours]:
     """Colourings that others give, and those of memories that get far enough to begin at.
 
-    What they leave open is drawn; to try a memory is paid for.
+    What is remembered of a graph unlike this one is not tried. What they leave open is drawn; to
+    try a memory is paid for.
     """
-    texts = [*((text, False) for text in call.others), *((text, True) for text in call.memories)]
     found = []
-    for text, remembered in texts:
-        named = pairs_in(text)
-        if "1" not in named or (remembered and call.meter.empty):
+    for quote in call.quoted:
+        named, remembered = pairs_in(quote.text), quote.remembered
+        twin = parse(quote.text) if remembered else None
+        if "1" not in named or (twin is not None and not alike(one, twin, call)):
+            continue
+        if remembered and call.meter.empty:
             continue
         given = [named.get(str(vertex + 1), 0) for vertex in range(len(one.near))]
         colours = [
-            colour - 1 if 1 <= colour <= one.colours else call.reading.randrange(one.colours)
+            colour - 1 if 1 <= colour <= one.colours else call.guesses.randrange(one.colours)
             for colour in given
         ]
         if not remembered or reach(one, colours, call) >= REACH_MIN * len(one.edges):

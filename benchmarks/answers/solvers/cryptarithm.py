@@ -241,13 +241,13 @@ def quoted(one: Puzzle, call: Call) -> list[Digits]:
     Each digit once; an answer without its puzzle is taken for one of ours.
     """
     found = []
-    for text in call.quoted:
-        twin = parse(text)
+    for quote in call.quoted:
+        twin = parse(quote.text)
         words = set(() if twin is None else (*twin.words, twin.total))
-        if twin is not None and not (call.meter.spend() and words & {*one.words, one.total}):
+        if twin is not None and not (call.reader.spend() and words & {*one.words, one.total}):
             continue
         digits: Digits = {}
-        for letter, digit in pairs_in(text).items():
+        for letter, digit in pairs_in(quote.text).items():
             if letter in one.letters and digit <= 9 and digit not in digits.values():
                 digits[letter] = digit
         if 2 * len(digits) > len(one.letters):
@@ -268,21 +268,25 @@ def filled(one: Puzzle, digits: Digits, rng: Random) -> Digits:
 
 
 def try_quoted(one: Puzzle, call: Call, best: Best) -> list[Digits]:
-    """Note what the quoted digits come to; they themselves, unless an answer is barred."""
+    """Note quoted digits that solve this; all of them, unless an answer is barred.
+
+    Digits that do not are no answer of one's own: at most a place to begin at.
+    """
     if call.barred is not None:
         return []
     told = quoted(one, call)
     for digits in told:
         if best.solved or not call.meter.spend(len(one.letters)):
             break
-        whole = filled(one, digits, call.reading)
-        best.note(whole, float(wrong_columns(one, whole)))
+        whole = filled(one, digits, call.guesses)
+        if wrong_columns(one, whole) == 0:
+            best.note(whole, 0.0)
     return told
 
 
 def starts(one: Puzzle, call: Call, best: Best) -> Iterator[Digits]:
     """Where a search may begin: at quoted digits, then anywhere, without end."""
-    yield from (filled(one, digits, call.reading) for digits in try_quoted(one, call, best))
+    yield from (filled(one, digits, call.guesses) for digits in try_quoted(one, call, best))
     while True:
         yield filled(one, {}, call.rng)
 

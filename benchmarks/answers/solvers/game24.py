@@ -266,15 +266,16 @@ def told(numbers: Numbers, call: Call, *, whole: bool = False) -> Value | None:
     """What a quoted expression that makes 24 is worth here; `whole` trusts no fractions.
 
     One of these very numbers is taken over. Of one that shares all but two numbers the frame is
-    kept, and ours are tried where the two stood. Reading and trying are paid for.
+    kept, and ours are tried where the two stood. Reading and trying are paid for, each to its own.
     """
     if call.barred is not None:
         return None
     own = tuple(sorted(numbers))
-    for text in call.quoted:
-        for part in re.split(r"->|\n|Answer:?", text[:2_000]):
+    for quote in call.quoted:
+        meter = call.reader if quote.remembered else call.meter
+        for part in re.split(r"->|\n|Answer:?", quote.text[:2_000]):
             found = read(part.strip(" ."))
-            if found is None or not call.meter.spend(3) or not found[0].hits:
+            if found is None or not meter.spend(3) or not found[0].hits:
                 continue
             made = found[0] if found[1] == own else adapted(found[0].tree, own, call)
             if made is not None and not (whole and _worked(made.tree) is None):

@@ -12,6 +12,7 @@ from typing import Final, Generic
 
 from benchmarks.answers.solvers import arithmetic, colouring, cryptarithm, game24, sat
 from benchmarks.answers.solvers.solver import (
+    READING_MAX,
     Answer,
     Call,
     Candidates,
@@ -90,15 +91,20 @@ class Member:
         others: Sequence[str] = (),
         barred: str | None = None,
         memories: Sequence[str] = (),
+        reading_costs: bool = False,
     ) -> Answer:
         """Answer a task as well as the steps allow; abstain from tasks of other domains.
 
         `others` are answers to the same task, `barred` one that must not be given again, and
-        `memories` texts that may quote earlier tasks with their answers.
+        `memories` texts that may quote earlier tasks with their answers: to tell which of these
+        are of use takes from the steps where `reading_costs`, and is counted apart otherwise.
         """
         meter = Meter(self.steps if steps is None else steps)
-        reading = Random(rng.getrandbits(64))  # so that reading moves no draw of the search itself
-        call = Call(temperature, rng, meter, tuple(others), barred, tuple(memories), reading)
+        reader = meter if reading_costs else Meter(READING_MAX)
+        guesses = Random(rng.getrandbits(64))  # so that reading moves no draw of the search itself
+        call = Call(
+            temperature, rng, meter, reader, tuple(others), barred, tuple(memories), guesses
+        )
         candidates = self.solve(text, call)
         if candidates is None:
             return Answer("", (), 0, abstained=True)

@@ -28,6 +28,7 @@ from benchmarks.answers.solvers.solver import (
     only_pairs,
     pairs_in,
 )
+from synapse.core.reasoning.prompts import LEFT_OUT
 
 NAME: Final = "sat"
 NONE: Final = "unsatisfiable"
@@ -74,8 +75,8 @@ _TASK: Final = re.compile(r"Find a satisfying assignment of: ([^\n]*?\))(?=\s*(?
 
 @lru_cache(maxsize=1_024)
 def parse(text: str) -> Formula | None:
-    """The formula of a task, or of the first task that a text quotes."""
-    found = _TASK.search(text[:20_000])
+    """The formula of a task, or of the first task that a text quotes, as far as it is quoted."""
+    found = _TASK.search(text[:20_000].replace(LEFT_OUT, " "))
     if found is None:
         return None
     clauses = [
@@ -257,33 +258,38 @@ class Best:
 
 
 def denied(one: Formula, call: Call) -> bool:
-    """Whether a memory says that a formula much like this one has no solution.
+    """Whether a memory says that a formula much like this one has no solution."""
+    twins = (parse(text) for text in call.memories if NONE in text)
+    return any(twin is not None and alike(one, twin, call) for twin in twins)
 
-    Comparing is paid for: whoever has spent all its steps looks no further.
+
+def alike(one: Formula, twin: Formula, call: Call) -> bool:
+    """Whether a remembered formula is much like this one, as far as it is read.
+
+    Comparing is paid for: whoever has nothing left to pay with takes nothing for alike.
     """
-    for text in call.memories:
-        twin = parse(text) if NONE in text else None
-        if twin is None or not call.meter.spend(LOOKED_AT):
-            continue
-        looked_at = sorted(twin.known)[:LOOKED_AT]
-        if sum(clause in one.known for clause in looked_at) >= ALIKE_MIN * len(looked_at):
-            return True
-    return False
+    if not call.reader.spend(LOOKED_AT):
+        return False
+    looked_at = sorted(twin.known)[:LOOKED_AT]
+    return sum(clause in one.known for clause in looked_at) >= ALIKE_MIN * len(looked_at)
 
 
 def quoted(one: Formula, call: Call) -> list[Values]:
     """Assignments that others give, and those of memories that get far enough to begin at.
 
-    What they leave open is drawn; to try a memory is paid for.
+    What is remembered of a formula unlike this one is not tried. What they leave open is drawn; to
+    try a memory is paid for.
     """
-    texts = [*((text, False) for text in call.others), *((text, True) for text in call.memories)]
     found = []
-    for text, remembered in texts:
-        named = pairs_in(text)
-        if "x1" not in named or (remembered and call.meter.empty):
+    for quote in call.quoted:
+        named, remembered = pairs_in(quote.text), quote.remembered
+        twin = parse(quote.text) if remembered else None
+        if "x1" not in named or (twin is not None and not alike(one, twin, call)):
+            continue
+        if remembered and call.meter.empty:
             continue
         given = [named.get(f"x{number}") for number in range(one.variables + 1)]
-        values = [bool(call.reading.getrandbits(1) if v is None else v) for v in given]
+        values = [bool(call.guesses.getrandbits(1) if v is None else v) for v in given]
         if not remembered or reach(one, values, call) >= REACH_MIN * len(one.clauses):
             found.append(values)
     return found[:QUOTED_MAX]

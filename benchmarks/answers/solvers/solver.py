@@ -20,6 +20,7 @@ HYPOTHESES_MAX: Final = 3
 # through our constraints.
 REACH_MIN: Final = 0.5  # no source
 LOOKED_AT: Final = 12  # parts of a remembered task, to tell whether it is much like ours
+READING_MAX: Final = 10_000  # steps; the eight memories of a request take about a hundred
 # Costs, in nats, of saying that there is no solution, beside candidates whose cost is the number
 # of constraints they break. A habit of the solver, as a model's wording is; no source.
 GIVES_UP: Final = 0.0  # having found nothing, it says that there is nothing
@@ -55,21 +56,36 @@ class Meter:
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted:
+    """A text that may hold an answer worth a look."""
+
+    text: str
+    remembered: bool  # of whatever task; else somebody's answer to this one
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a solver, but for the question."""
+    """One call of a solver, but for the question.
+
+    Two things are paid for. To tell whether a memory is about a task like this one is reading, and
+    is paid to `reader`; to try what it says is work like any other, and is paid to `meter`. They
+    are one meter where reading is to take from the work.
+    """
 
     temperature: float
     rng: Random
     meter: Meter
+    reader: Meter
     others: tuple[str, ...] = ()  # what others answered
     barred: str | None = None  # an answer that must not be given again
     memories: tuple[str, ...] = ()  # worked tasks, quoted as text
-    reading: Random = field(default_factory=Random)  # draws for what a quoted answer leaves open
+    guesses: Random = field(default_factory=Random)  # draws for what a quoted answer leaves open
 
     @property
-    def quoted(self) -> tuple[str, ...]:
-        """Every text that may hold an answer worth a look."""
-        return (*self.others, *self.memories)
+    def quoted(self) -> tuple[Quoted, ...]:
+        """Every text that may hold an answer worth a look, answers to this task first."""
+        others, memories = (Quoted(text, False) for text in self.others), self.memories
+        return (*others, *(Quoted(text, True) for text in memories))
 
     def jitter(self, scale: float) -> float:
         """Noise that moves a choice: none at temperature 0, up to `scale` at 1."""
@@ -88,6 +104,7 @@ class Answer:
     hypotheses: tuple[tuple[str, float], ...]
     steps: int
     abstained: bool = False
+    reading: int = 0  # steps that came on top, to tell which memories are of use
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +124,15 @@ def concluded(candidates: Candidates, call: Call) -> Answer:
         if not call.is_barred(text):
             costs[text] = min(cost, costs.get(text, math.inf))
     likeliest = sorted(costs.items(), key=lambda one: one[1])[:HYPOTHESES_MAX]
+    reading = call.reader.used if call.reader is not call.meter else 0
     if not likeliest:
-        return Answer("", (), call.meter.used, abstained=True)
+        return Answer("", (), call.meter.used, abstained=True, reading=reading)
     shares = [math.exp(likeliest[0][1] - cost) for _, cost in likeliest]
     whole = sum(shares)
     hypotheses = tuple(
         (text, share / whole) for (text, _), share in zip(likeliest, shares, strict=True)
     )
-    return Answer(likeliest[0][0], hypotheses, call.meter.used)
+    return Answer(likeliest[0][0], hypotheses, call.meter.used, reading=reading)
 
 
 def plain(text: str) -> str:

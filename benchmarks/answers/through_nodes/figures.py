@@ -19,7 +19,7 @@ from benchmarks.answers.through_nodes.experiments import MECHANISMS, Row
 
 SEEDS: Final = 30
 SEEDS_OF_ABLATIONS: Final = 30  # five swarms each
-SEEDS_OF_MEMORY: Final = 24  # of 120 tasks learnt and 60 held out each
+SEEDS_OF_MEMORY: Final = 60  # of 120 tasks learnt and 60 held out each
 SEEDS_OF_POISON: Final = 10  # of twenty attacks each
 SEEDS_OF_SCHOOL: Final = 4  # of 300 graded tasks each
 SEEDS_OF_NODES: Final = {1: 8, 3: 8, 7: 8, 14: 8, 28: 2}  # the work grows with their square
@@ -44,6 +44,13 @@ CALLS: Final = {
 BASELINES: Final = (*list(CALLS)[1:], *AT_EQUAL_CALLS)
 DRESSES: Final = {False: "nothing can be checked", True: "tools check"}
 HELD_OUT: Final = "held-out tasks of recurring kinds"
+COSTS_OF_MEMORY: Final = {
+    "steps": "steps",
+    "reading": "steps of reading",
+    "shown": "memories offered",
+    "characters": "characters offered",
+    "shown a right answer": "shown a right answer",
+}
 
 Rows = Callable[[Callable[[int], Row], int], list[Row]]
 
@@ -120,24 +127,29 @@ def _schooled(rows: Sequence[Row], command: str) -> Iterator[dict[str, Any]]:
 
 
 def _memory(rows: Sequence[Row], seed: int, command: str) -> Iterator[dict[str, Any]]:
+    """Tasks are their seed's own, and a column is nothing: only seeds are drawn again."""
+    figure = partial(_figure, columns=False)
     nearest = max(max(row["nearest"]) for row in rows)
     yield _plain(HELD_OUT, "leakage: Jaccard index of the nearest task met", nearest, rows, command)
     arms = [name for name in rows[0] if ":" not in name and name != "nearest"]
     for name in arms:
         calls = float(np.mean(_table(rows, f"{name}: calls")))
-        yield _figure(HELD_OUT, f"memory: {name}", _table(rows, name), seed, command, calls=calls)
+        yield figure(HELD_OUT, f"memory: {name}", _table(rows, name), seed, command, calls=calls)
     for name in arms:
         free = memory.FREE if name.startswith(memory.FREE) else ""
-        if name != f"{free}fresh":
+        if name.startswith(memory.PAID):
+            its = _table(rows, name) - _table(rows, name.removeprefix(memory.PAID))
+            yield figure(HELD_OUT, f"ablation: {name}: on - off", its, seed, command)
+        elif name != f"{free}fresh":
             gain = _table(rows, name) - _table(rows, f"{free}fresh")
-            yield _figure(HELD_OUT, f"memory: {name} - {free}fresh", gain, seed, command)
+            yield figure(HELD_OUT, f"memory: {name} - {free}fresh", gain, seed, command)
     gain = _table(rows, "verified") - _table(rows, "placebo")
-    yield _figure(HELD_OUT, "memory: verified - placebo", gain, seed, command)
+    yield figure(HELD_OUT, "memory: verified - placebo", gain, seed, command)
     for name in arms:
-        for what in ("steps", "shown a right answer"):
+        for what, label in COSTS_OF_MEMORY.items():
             its = np.array([row[f"{name}: {what}"] for row in rows], dtype=np.float64)
-            its = its if what == "steps" else 100 * its
-            yield _figure(HELD_OUT, f"{what}: {name}", its, seed, command)
+            its = 100 * its if what == "shown a right answer" else its
+            yield figure(HELD_OUT, f"{label}: {name}", its, seed, command)
 
 
 def _diversity(rows: Sequence[Row], seed: int, command: str) -> Iterator[dict[str, Any]]:
@@ -211,8 +223,11 @@ def _figure(
     command: str,
     *,
     calls: float | None = None,
+    columns: bool = True,
 ) -> dict[str, Any]:
-    estimate = paired_bootstrap(outcomes, seed=seed)
+    """The mean with its interval, over seeds and, if `columns`, over what stands in them."""
+    drawn = outcomes if columns else outcomes.mean(axis=1, keepdims=True)
+    estimate = paired_bootstrap(drawn, seed=seed)
     return {
         "layer": LAYER,
         "dataset": dataset,

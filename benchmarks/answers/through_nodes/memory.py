@@ -2,7 +2,9 @@
 
 The tasks held out are of kinds that the swarm met, and none of them is nearly one that it met. All
 arms put the same questions to the same members, with the same draws of chance, in as many calls
-with as many steps: what they are shown is all that differs, and to read it costs steps.
+with as many steps: what they are shown is all that differs. To try what a memory says takes from
+the steps; to see whether it is about such a task at all does not, as what stands in a request is
+paid in tokens of it and not in calls. In three more arms that takes from the steps, too.
 
     fresh             nothing is recalled
     verified          the swarm that learnt, as shipped: findings are answers that passed a check
@@ -11,7 +13,8 @@ with as many steps: what they are shown is all that differs, and to read it cost
     truth             every task with its right answer, as if all had been graded
     every answer      the swarm writes down whatever it answered, right or wrong, and recalls it
     outcomes only     the same answers without their questions
-    placebo           as many true findings of another swarm, of kinds never asked here
+    placebo           as many true findings of another swarm, of kinds never asked here, domain by
+                      domain; no denials, which would be right of other tasks too
     placebo, swapped  the same questions with answers to tasks of that other swarm
 """
 
@@ -35,6 +38,7 @@ SPORES: Final = 3
 BUDGET: Final = 1  # of the spore that is asked; its peers lend one call each: three in all
 AGAIN: Final = "Another note from the archive. "  # no tool understands this either
 FREE: Final = "unhurried, "
+PAID: Final = "reading costs steps, "
 SHIPPED: Final = ("fresh", "verified", "placebo")  # asked both ways
 
 Finding = tuple[Task, str]
@@ -55,9 +59,10 @@ def memory(seed: int) -> Row:
     Some arms are asked once more, in other words, with as many calls as the protocol likes.
     """
     told = stream(seed, STREAM, kinds=KINDS, held_out=HELD_OUT)
-    other = stream(seed + 500_000, STREAM, kinds=KINDS)
+    other = stream(seed + 500_000, 2 * STREAM, kinds=KINDS)
     learnt, found = _learnt(seed, told, checked=True)
     kept = [(task, answer) for task, answer in found if is_right(task, answer)]
+    strange, wrong = strangers(kept, other), swapped(kept, told, other)
     arms: dict[str, Callable[[], Crowd]] = {
         "fresh": partial(new, seed, None),
         "verified": lambda: learnt,
@@ -66,8 +71,11 @@ def memory(seed: int) -> Row:
         "truth": partial(written, seed, [_worked(task) for task in told.tasks]),
         "every answer": lambda: _learnt(seed, told, checked=False)[0],
         "outcomes only": partial(written, seed, [answer for _, answer in kept]),
-        "placebo": partial(written, seed, [_worked(task) for task in other.tasks[: len(kept)]]),
-        "placebo, swapped": partial(written, seed, swapped(kept, told, other)),
+        "placebo": partial(written, seed, strange),
+        "placebo, swapped": partial(written, seed, wrong),
+        f"{PAID}verified": lambda: _learnt(seed, told, checked=True, reading_costs=True)[0],
+        f"{PAID}placebo": partial(written, seed, strange, reading_costs=True),
+        f"{PAID}placebo, swapped": partial(written, seed, wrong, reading_costs=True),
     }
     row: Row = {"nearest": [nearness(task, told.tasks) for task in told.held_out]}
     for name, made in arms.items():
@@ -84,28 +92,36 @@ def measure(name: str, crowd: Crowd, tasks: Sequence[Task], budget: int | None, 
         question = (UNSEEN if budget is not None else AGAIN) + task.text
         done = crowd.swarm.ask(0, question, form=FORMS[task.domain], budget=budget)
         answer = done.outcome.answer if done.outcome is not None else None
-        shown = [text.rpartition("\n")[2] for text in crowd.spent.shown.get(question, ())]
+        texts = crowd.spent.shown.get(question, ())
+        shown = [text.rpartition("\n")[2] for text in texts]
         said = {
             name: float(answer is not None and is_right(task, answer)),
             f"{name}: calls": float(crowd.spent.calls[question]),
             f"{name}: steps": float(crowd.spent.steps[question]),
-            f"{name}: shown": float(len(shown)),
+            f"{name}: reading": float(crowd.spent.reading[question]),
+            f"{name}: shown": float(len(texts)),
+            f"{name}: characters": float(sum(map(len, texts))),
             f"{name}: shown a right answer": float(any(is_right(task, text) for text in shown)),
         }
         for key, value in said.items():
             row.setdefault(key, []).append(value)
 
 
-def new(seed: int, recall: Recall | None) -> Crowd:
+def new(seed: int, recall: Recall | None, *, reading_costs: bool = False) -> Crowd:
     """Three spores that know nothing yet, each with a model of its own."""
     spent = Spent()
-    crews = [[SolverModel(one.name, one.name, one.members, seed, spent)] for one in spores(SPORES)]
+    crews = [
+        [SolverModel(one.name, one.name, one.members, seed, spent, reading_costs=reading_costs)]
+        for one in spores(SPORES)
+    ]
     return Crowd(Swarm(seed, crews, recall=recall), spent)
 
 
-def _learnt(seed: int, told: Stream, *, checked: bool) -> tuple[Crowd, list[Finding]]:
+def _learnt(
+    seed: int, told: Stream, *, checked: bool, reading_costs: bool = False
+) -> tuple[Crowd, list[Finding]]:
     """A swarm after the whole stream. Unchecked, its users write down whatever was answered."""
-    learnt, found = new(seed, Recall()), []
+    learnt, found = new(seed, Recall(), reading_costs=reading_costs), []
     for number, task in enumerate(told.tasks):
         at = number % SPORES
         question = task.text if checked else UNSEEN + task.text
@@ -123,9 +139,9 @@ def _forgetful(crowd: Crowd) -> Crowd:
     return crowd
 
 
-def written(seed: int, texts: Sequence[str]) -> Crowd:
+def written(seed: int, texts: Sequence[str], *, reading_costs: bool = False) -> Crowd:
     """Such a swarm, to whose users these findings were given."""
-    crowd = new(seed, Recall())
+    crowd = new(seed, Recall(), reading_costs=reading_costs)
     for text in dict.fromkeys(texts):
         crowd.swarm.remember(0, text, kind="finding")
     return crowd
@@ -133,6 +149,21 @@ def written(seed: int, texts: Sequence[str]) -> Crowd:
 
 def _worked(task: Task) -> str:
     return f"{task.text}\n{right_answer(task)}"
+
+
+def strangers(kept: Sequence[Finding], other: Stream) -> list[str]:
+    """For each finding a worked task of its domain that another swarm met, as far as they go."""
+    waiting: dict[str, list[str]] = {}
+    for task in reversed(other.tasks):
+        text = _worked(task)
+        if _affirms(text):
+            waiting.setdefault(task.domain, []).append(text)
+    return [waiting[task.domain].pop() for task, _ in kept if waiting.get(task.domain)]
+
+
+def _affirms(worked: str) -> bool:
+    """Whether it gives an answer, and not that there is none."""
+    return any(letter.isdigit() for letter in worked.rpartition("\n")[2])
 
 
 def swapped(kept: Sequence[Finding], told: Stream, other: Stream) -> list[str]:
@@ -143,9 +174,8 @@ def swapped(kept: Sequence[Finding], told: Stream, other: Stream) -> list[str]:
     """
     strange: dict[str, list[str]] = {}
     for task in other.tasks:
-        answer = right_answer(task)
-        if any(letter.isdigit() for letter in answer):
-            strange.setdefault(task.domain, []).append(answer)
+        if _affirms(_worked(task)):
+            strange.setdefault(task.domain, []).append(right_answer(task))
     texts = []
     for number, (task, _) in enumerate(kept):
         alike = [one for one in (*told.tasks, *told.held_out) if one.kind == task.kind]

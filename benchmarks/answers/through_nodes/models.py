@@ -19,6 +19,7 @@ from benchmarks.answers.solvers.solver import Answer
 from synapse.core.effects import CallModel
 from synapse.core.events import ModelFailed, ModelReplied
 from synapse.core.reasoning.model_routing import Target
+from synapse.core.reasoning.prompts import excerpt
 
 LATENCY_MS: Final = 100  # of every call: nothing here is about speed
 FAILED: Final = "fail"  # how a checker's finding begins that an answer is wrong
@@ -33,6 +34,7 @@ class Spent:
 
     calls: Counter[str] = field(default_factory=Counter)
     steps: Counter[str] = field(default_factory=Counter)
+    reading: Counter[str] = field(default_factory=Counter)  # steps that came on top of these
     shown: dict[str, tuple[str, ...]] = field(default_factory=dict)  # memories, at the last call
 
 
@@ -51,6 +53,7 @@ class SolverModel:
     spent: Spent
     gullible: bool = False
     says: Callable[[str], str | None] | None = None  # a liar's answer to a question; None: honest
+    reading_costs: bool = False  # whether to read memories takes from the steps of a call
     _asked: Counter[tuple[str, str]] = field(default_factory=Counter, repr=False)
 
     @property
@@ -66,6 +69,7 @@ class SolverModel:
         drawn = self.drawn(ask, call.purpose, call.request.temperature)
         self.spent.calls[ask[0]] += 1
         self.spent.steps[ask[0]] += drawn.steps
+        self.spent.reading[ask[0]] += drawn.reading
         self.spent.shown[ask[0]] = ask[1]
         if drawn.abstained:
             return LATENCY_MS, ModelFailed(call.call_id, "refused", "nothing to say")
@@ -93,6 +97,7 @@ class SolverModel:
                 others=others,
                 barred=barred,
                 memories=memories,
+                reading_costs=self.reading_costs,
             )
             if not answer.abstained or answer.steps:
                 return answer  # it was at home in the task, whatever came of it
@@ -114,8 +119,8 @@ def read(call: CallModel) -> Ask:
 def _told(question: str, memories: Sequence[str]) -> str | None:
     """The answer of the first memory that is this question and one line more."""
     for text in memories:
-        asked, _, answer = text.rpartition("\n")
-        if asked == question and answer:
+        answer = text.rpartition("\n")[2]
+        if answer and text == excerpt(f"{question}\n{answer}"):
             return answer
     return None
 

@@ -1,8 +1,11 @@
-"""Many nodes in one process, each the shipped `Node`, handing each other messages at once.
+"""Many nodes in one process, each the shipped `Node`, handing each other messages.
 
-It is the simulator without bytes, signatures checked, losses and delays, for experiments of many
-thousand tasks. Virtual time moves from one task to the next. Comparing is left out: nothing is ever
-lost, so pushing reaches everyone.
+It is the simulator without bytes, signatures checked, losses and long delays, for experiments of
+many thousand tasks. Virtual time moves from one task to the next. Comparing is left out: nothing is
+ever lost, so pushing reaches everyone.
+
+What is compared meets the same chance: what a node holds or did before moves no draw. No two nodes
+hear of a thing at the same moment, so that no random id decides between answers.
 """
 
 from __future__ import annotations
@@ -70,6 +73,7 @@ class Station:
     models: Mapping[str, SolverModel]
     disk: Disk
     index: InvertedIndex
+    reached_in_ms: int  # how long a message to it takes
     timers: dict[str, int] = field(default_factory=dict)
 
 
@@ -91,6 +95,7 @@ class Swarm:
         vouched for, when that is not all friends."""
         self.now_ms = EPOCH_MS
         self.recalling = recall
+        self._seed = seed
         self._rng = Random(f"swarm {seed}")
         self._queue: deque[tuple[Station, Event]] = deque()
         self._due: list[tuple[int, int, Station, Event, str, int]] = []
@@ -108,7 +113,7 @@ class Swarm:
         self._by_url = {one.url: one for one in self.stations}
         for one in self.stations:
             self._queue += [(one, Restored(())), (one, Started())]
-        self.run()
+        self.wait(GAP_MS)
 
     def _station(
         self,
@@ -136,7 +141,7 @@ class Swarm:
             wall=_WALL,
         )
         models = {model.name: model for model in crew}
-        station = Station(node, urls[number], models, disk, index)
+        station = Station(node, urls[number], models, disk, index, 1 + number)
         return station
 
     # What users do.
@@ -147,6 +152,7 @@ class Swarm:
         `budget` is how often the node may ask its own models; what peers lend is theirs.
         """
         station = self.stations[at]
+        self._draw_distances(text)
         token = next(self._tokens)
         shared = _WALL.share(text, bytes_max=16_000)
         wish: dict[str, Shareable] = {"kind": constant(form)}
@@ -182,13 +188,21 @@ class Swarm:
         shared = _WALL.share(text, bytes_max=16_000)
         command = Remember(next(self._tokens), shared, _WALL.label(kind, name="kind"))
         self._queue.append((self.stations[at], command))
-        self.run()
+        self.wait(len(self.stations))
 
     def wait(self, ms: int) -> None:
         """Let time pass."""
         self.run(self.now_ms + ms)
 
     # Time.
+
+    def _draw_distances(self, question: str) -> None:
+        """Who is near decides between answers that are held equally likely: the earliest one
+        leads. That is drawn from the question, so that it is the same whatever is compared."""
+        distances = list(range(1, len(self.stations) + 1))
+        Random(f"{self._seed} {question}").shuffle(distances)
+        for station, distance in zip(self.stations, distances, strict=True):
+            station.reached_in_ms = distance
 
     def run(self, until_ms: int = 0) -> None:
         """Handle what is waiting, and then whatever is due up to a time."""
@@ -228,7 +242,8 @@ class Swarm:
                 # What is said back to whoever asks is a reply: it is not asked in turn.
                 reply = isinstance(cause, MessageReceived) and not cause.reply
                 said = MessageReceived(station.node.key, message, reply and cause.peer == peer)
-                self._queue.append((self._by_key[peer], said))
+                receiver = self._by_key[peer]
+                self._later(receiver.reached_in_ms, receiver, said)
             case Introduce(url):
                 self._introduce(station, url)
             case SetTimer(name, after_ms):

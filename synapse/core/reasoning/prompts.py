@@ -31,6 +31,7 @@ QUOTES_MAX: Final = 8
 QUOTE_CHARACTERS_MAX: Final = (
     1_200  # eight of them fill about 2,500 tokens, which small models hold
 )
+LEFT_OUT: Final = "\n…\n"  # for the middle of a long memory: what is beside it is no sentence
 OTHERS_MAX: Final = 6
 OTHER_CHARACTERS_MAX: Final = 1_000
 
@@ -121,6 +122,16 @@ class Shown:
     answer: str
     claims: tuple[str, ...] = ()
     check: str = ""  # what a checker found
+
+
+def excerpt(text: str) -> str:
+    """As much of a memory as is quoted. A long one loses its middle: a note says first what it is
+    about, and a finding last what was found."""
+    if len(text) <= QUOTE_CHARACTERS_MAX:
+        return text
+    end = QUOTE_CHARACTERS_MAX // 3
+    start = QUOTE_CHARACTERS_MAX - end - len(LEFT_OUT)
+    return f"{text[:start].rstrip()}{LEFT_OUT}{text[-end:].lstrip()}"
 
 
 def ask(

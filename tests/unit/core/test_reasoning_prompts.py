@@ -82,6 +82,19 @@ def test_random_text_survives_the_round_trip_through_a_prompt() -> None:
         assert text not in request.system
 
 
+def test_a_long_memory_is_quoted_without_its_middle() -> None:
+    """A finding is a question and an answer below it: the answer must not be what is cut."""
+    finding = "Which of these " + "and that one " * 200 + "holds?\nThe last one."
+    quoted = prompts.excerpt(finding)
+    assert len(quoted) <= prompts.QUOTE_CHARACTERS_MAX
+    assert quoted.startswith("Which of these and that one")
+    assert quoted.endswith("holds?\nThe last one.")
+    assert quoted.count(prompts.LEFT_OUT) == 1
+    assert prompts.excerpt(quoted) == quoted
+    whole = "x" * prompts.QUOTE_CHARACTERS_MAX
+    assert prompts.excerpt(whole) == whole
+
+
 def test_other_answers_are_shown_without_names_or_counts_and_few() -> None:
     request = ask("q", others=[f"answer {n}" for n in range(20)])
     assert json.loads(request.user)["other_answers"] == [

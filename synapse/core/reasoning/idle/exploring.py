@@ -18,7 +18,7 @@ from synapse.core.reasoning.drafts import FINDING_BYTES_MAX
 from synapse.core.reasoning.idle.desk import SUMMARY, Desk, Done
 from synapse.core.reasoning.idle.measures import marks, novelty
 from synapse.core.reasoning.idle.notebook import THOUGHT
-from synapse.core.reasoning.prompts import QUOTE_CHARACTERS_MAX, Reply
+from synapse.core.reasoning.prompts import Reply, excerpt
 from synapse.core.reasoning.task import ANSWER_BYTES_MAX, CLAIM_BYTES_MAX, LABEL_BYTES_MAX
 from synapse.core.reasoning.tools import Result
 
@@ -56,7 +56,7 @@ def subjects(desk: Desk) -> tuple[list[Memory], list[Memory], int]:
 
 def quotes(memories: Sequence[Memory]) -> tuple[Quote, ...]:
     """Memories as data for a prompt."""
-    return tuple(Quote(one.id, one.text[:QUOTE_CHARACTERS_MAX], one.author) for one in memories)
+    return tuple(Quote(one.id, excerpt(one.text), one.author) for one in memories)
 
 
 def note(desk: Desk, reply: Reply, *, model: str, family: str) -> Done:
