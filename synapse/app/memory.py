@@ -40,7 +40,7 @@ class Shares:
     cache_kib: int  # of the log, by the connection that writes; all that read have as much again
     mailboxes_bytes: int  # messages that wait for peers which nobody can dial
     mapped_bytes: int  # pages of files
-    mapped_most: int  # of them, when half of the index is more than that
+    mapped_most: int  # of them, when the index is several times larger
     lists_bytes: int  # what the index copies of the lists that most questions read
 
 

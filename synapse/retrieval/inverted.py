@@ -36,6 +36,8 @@ from synapse.retrieval.spans import Span, Spans
 
 HEAD_ROWS: Final = 8_192  # an eighth of a block: a memory is written three times in its life
 FANOUT: Final = 8
+TRIMMED_EVERY: Final = 16  # searches: each maps a megabyte or two that was not
+LARGE: Final = 4  # times what may stay mapped: reading it anew all the time would take too long
 _WAITING_MAX: Final = 4  # sealed segments that wait for `maintain` before `add` lends a hand
 _TEXT_MAX: Final = 1 << 22  # characters that are analysed at once
 _DEAD_SHARE: Final = 4  # a segment of which a quarter is removed is written anew
@@ -57,13 +59,15 @@ class InvertedIndex:
     ) -> None:
         """Without a folder everything stays in memory. Raises StorageError.
 
-        `resident_max`: how many bytes of files may stay mapped after a bout of upkeep; if half of
-        the index is more, then half of it, up to `resident_most`. `lists_max`: how many bytes of
+        `resident_max`: how many bytes of files may stay mapped for longer than a few searches;
+        `resident_most`: of an index that is several times larger. `lists_max`: how many bytes of
         lists may be copied, for searches with a budget.
         """
         self._head_rows = head_rows
         self._resident_max = resident_max
         self._resident_most = resident_most
+        self._mapped_before = _mapped()  # the program and its libraries
+        self._searches = self._trimmed = 0
         self.damage: list[Damage] = []  # what could not be used, and has to be fed again
         self._engine = engine
         self._words = words_of(engine)
@@ -175,10 +179,7 @@ class InvertedIndex:
         """
         with self._upkeep:
             more = all(self._step() for _ in range(steps))
-        if self._resident_max is not None:
-            half = sum(len(each.contents.data) for each in self._now.segments) // 2
-            if _mapped() > max(self._resident_max, min(half, self._resident_most)):
-                self.release()
+        self._trim()
         return more
 
     def checkpoint(self) -> None:
@@ -192,11 +193,21 @@ class InvertedIndex:
                 self._step()
             self._save()
 
-    def release(self) -> None:
-        """Let go of the file pages that searches read: they count as memory in use, though the
-        system takes them back when it needs them. The next searches read them again."""
-        for each in self._now.segments:
-            each.contents.release()
+    def _trim(self) -> None:
+        """Let go of file pages that searches read, a segment after another, until no more are
+        mapped than may be. They count as memory in use, though the system would take them back when
+        it needs them; the next searches find them in its cache."""
+        segments = self._now.segments
+        if self._resident_max is None:
+            return
+        size = sum([len(each.contents.data) for each in segments])
+        large = size > LARGE * self._resident_max
+        limit = max(self._resident_max, self._resident_most if large else 0)
+        for _ in segments:
+            if _mapped() - self._mapped_before <= limit:
+                return
+            self._trimmed = (self._trimmed + 1) % len(segments)
+            segments[self._trimmed].contents.release()
 
     def close(self) -> None:
         """Checkpoint, and let go of the files. Raises StorageError."""
@@ -323,10 +334,13 @@ class InvertedIndex:
     ) -> None:
         """Neighbours become one segment, in memory or on the disk."""
         covers = segment.all_covered(before)
-        after = None
+        after, places = None, segment.places_in_one(before)
         if any(each.living for each in before):
-            as_it_is = len(before) == 1 and before[0].changes is segment.NOTHING
-            data = before[0].contents.data if as_it_is else segment.merged(self._engine, before)
+            if len(before) == 1 and before[0].changes is segment.NOTHING:
+                data = before[0].contents.data
+                places = [np.arange(before[0].rows, dtype=np.int32)]
+            else:
+                data = memoryview(segment.merged(self._engine, before, places))
             if written and self._folder is not None:
                 after = self._folder.write(data, covers)
             else:
@@ -337,20 +351,21 @@ class InvertedIndex:
             first = [each.contents for each in segments].index(before[0].contents)
             now = segments[first : first + len(before)]
             segments[first : first + len(before)] = (
-                [] if after is None else [self._caught_up(after, before, now)]
+                [] if after is None else [self._caught_up(after, before, now, places)]
             )
             if after is None:
                 self._bare = spans.joined((*self._bare, *covers))
             self._now = snapshot(segments, self._now)
 
     def _caught_up(
-        self, after: Segment, before: Sequence[Segment], now: Sequence[Segment]
+        self,
+        after: Segment,
+        before: Sequence[Segment],
+        now: Sequence[Segment],
+        places: segment.Places,
     ) -> Segment:
         """The new segment with what happened to the old ones while it was made."""
-        first = 0
-        for old, new in zip(before, now, strict=True):
-            rows = segment.renumbered(old, first)
-            first += old.living
+        for old, new, rows in zip(before, now, places, strict=True):
             if new.changes.dead is not old.changes.dead:
                 dead = np.frombuffer(new.changes.dead or b"", dtype=np.bool_)
                 gone = rows[dead & (rows >= 0)]
@@ -378,6 +393,9 @@ class InvertedIndex:
 
         `budget`: how many postings may be read before the answer need not be exact any more.
         """
+        self._searches += 1  # two threads may count one search once: it matters little
+        if self._searches % TRIMMED_EVERY == 0:
+            self._trim()
         return self._now.search(
             self._engine, self._asked(query), limit=limit, wanted=wanted, by=ranking, budget=budget
         )

@@ -193,27 +193,51 @@ def verified_of(segment: Segment) -> Integers:
 # Making one out of several.
 
 
-def renumbered(segment: Segment, first: int) -> npt.NDArray[np.int32]:
-    """The living rows counted from `first` on, -1 for the removed."""
-    rows = np.arange(first, first + segment.rows, dtype="<i4")
+Places = Sequence[npt.NDArray[np.int32]]
+"""Of several segments, by row: its row in the one that they become, or -1 for a removed one."""
+
+
+def places_in_one(segments: Sequence[Segment]) -> Places:
+    """The memories of the fewest terms first. A term weighs most in short memories, so what a
+    search reads first and sums up is close together: a tenth of its time at ten million."""
+    living = [_living_rows(each) for each in segments]
+    lengths = [
+        np.diff(each.contents.view["forward_starts"].astype(np.int64))[rows]
+        for each, rows in zip(segments, living, strict=True)
+    ]
+    order = np.argsort(np.concatenate(lengths), kind="stable")
+    ranks = np.empty(len(order), dtype="<i4")
+    ranks[order] = np.arange(len(order), dtype="<i4")
+    places, first = [], 0
+    for each, rows in zip(segments, living, strict=True):
+        its = np.full(each.rows, -1, dtype="<i4")
+        its[rows] = ranks[first : first + len(rows)]
+        places.append(its)
+        first += len(rows)
+    return places
+
+
+def merged(engine: Engine, segments: Sequence[Segment], places: Places) -> bytes:
+    """The bytes of one segment with the living memories of these, where `places` says."""
+    parts = [
+        engine.unpack(each.block, its.tobytes()) for each, its in zip(segments, places, strict=True)
+    ]
+    living = [np.flatnonzero(its >= 0) for its in places]
+    rows = _joined_rows(segments, living)
+    order = np.argsort(np.concatenate([its[its >= 0] for its in places]))
+    return layout.assemble(engine.build(tuple(parts), len(rows)), _in_order(rows, order))
+
+
+def _living_rows(segment: Segment) -> npt.NDArray[np.intp]:
     if segment.changes.dead is None:
-        return rows
-    dead = np.frombuffer(segment.changes.dead, dtype=np.bool_)
-    rows = (np.cumsum(~dead) - 1 + first).astype("<i4")
-    rows[dead] = -1
-    return rows
+        return np.arange(segment.rows, dtype=np.intp)
+    return np.flatnonzero(~np.frombuffer(segment.changes.dead, dtype=np.bool_))
 
 
-def merged(engine: Engine, segments: Sequence[Segment]) -> bytes:
-    """The bytes of one segment with the living memories of these, in their order."""
-    parts, living, first = [], [], 0
-    for segment in segments:
-        rows = renumbered(segment, first)
-        parts.append(engine.unpack(segment.block, rows.tobytes()))
-        living.append(np.flatnonzero(rows >= 0))
-        first += segment.living
-    postings = engine.build(tuple(parts), first)
-    return layout.assemble(postings, _joined_rows(segments, living))
+def _in_order(rows: Rows, order: npt.NDArray[np.intp]) -> Rows:
+    ids = np.frombuffer(rows.ids, dtype=np.uint8).reshape(-1, _ID)[order].tobytes()
+    created_s, verified_s = rows.created_s[order], rows.verified_s[order]
+    return Rows(ids, created_s, verified_s, rows.profiles[order], rows.labels)
 
 
 def _joined_rows(segments: Sequence[Segment], living: Sequence[npt.NDArray[np.intp]]) -> Rows:

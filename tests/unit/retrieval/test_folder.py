@@ -10,7 +10,7 @@ from synapse.core.errors import StorageError
 from synapse.core.memory.memory import Memory
 from synapse.retrieval import analysis, folder, layout
 from synapse.retrieval.folder import MANIFEST
-from synapse.retrieval.inverted import InvertedIndex
+from synapse.retrieval.inverted import TRIMMED_EVERY, InvertedIndex
 from synapse.retrieval.scan import ScanIndex
 
 COUNT = 60
@@ -224,7 +224,8 @@ def test_pages_that_were_let_go_come_back(tmp_path: Path) -> None:
     while index.maintain():
         pass
     assert_whole(index)
-    index.release()
+    for _ in range(2 * TRIMMED_EVERY):
+        index.search("word", limit=1)
     assert_whole(index)
 
 
