@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from synapse.core.membership.peer_table import Peer, Seed
 from synapse.core.memory.memory import Memory
@@ -50,25 +50,28 @@ NameOf = Callable[[str], str]
 
 def memory_view(memory: Memory, *, now_ms: int, name_of: NameOf) -> MemoryView:
     """A memory for people and programs."""
-    return MemoryView(
-        id=memory.id.hex(),
-        text=memory.text,
-        kind=memory.kind,
-        tags=list(memory.tags),
-        author=memory.author,
-        author_name=name_of(memory.author),
-        created_ms=memory.created_ms,
-        age_ms=max(0, now_ms - memory.created_ms),
-        scope="shared" if memory.shared else "private",
-    )
+    return MemoryView(**_fields(memory, now_ms=now_ms, name_of=name_of))
+
+
+def _fields(memory: Memory, *, now_ms: int, name_of: NameOf) -> dict[str, Any]:
+    return {
+        "id": memory.id.hex(),
+        "text": memory.text,
+        "kind": memory.kind,
+        "tags": list(memory.tags),
+        "author": memory.author,
+        "author_name": name_of(memory.author),
+        "created_ms": memory.created_ms,
+        "age_ms": max(0, now_ms - memory.created_ms),
+        "scope": "shared" if memory.shared else "private",
+    }
 
 
 def recall_result(found: Found, *, now_ms: int, name_of: NameOf) -> RecallResult:
     """A memory that was found, how well it matched, and why."""
     memory = found.memory
-    view = memory_view(memory, now_ms=now_ms, name_of=name_of)
     return RecallResult(
-        **view.model_dump(),
+        **_fields(memory, now_ms=now_ms, name_of=name_of),
         score=found.score,
         operator=memory.operator,
         family=memory.family,

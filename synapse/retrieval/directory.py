@@ -13,11 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
+import numpy as np
+
 from synapse.retrieval.engine import Engine, Heads, Located
 from synapse.retrieval.segment import Segment
 
+WARMED_AT_ONCE: Final = 128  # terms: some 50 ms
+WARMED_PART: Final = 0.75  # of the room for lists; the rest is for what questions ask for
 SEGMENTS_LEAST: Final = 16  # a million memories: in fewer, looking up is as quick
-TERMS_MAX: Final = 4096  # whose places are kept: 8 MB at ten million memories
+TERMS_MAX: Final = 8192  # whose places are kept: 16 MB at ten million memories
 HEADS_BYTES_MAX: Final = 7 << 25  # of copied lists: an index may take 300 MB of its own
 HEADS_BYTES_EACH: Final = 24  # for each memory, while that is less
 HEADS_BYTES_LEAST: Final = 1 << 23  # of some thousand terms in a few small segments
@@ -44,6 +48,7 @@ class _Copied:
     size: int = 0
     asked: int = 0  # questions so far
     lists: dict[int, _Lists] = field(default_factory=dict)
+    common: list[int] | None = None  # terms to copy before they are asked for, the next at the end
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, key: int, most: int, heads: Heads) -> None:
@@ -105,7 +110,8 @@ class Directory:
             return cast("list[Located]", found)
         fresh = engine.locate(self._blocks(), array("I", unknown))
         if len(self._located) + len(fresh) > TERMS_MAX:
-            self._located.clear()
+            for key in list(self._located)[: TERMS_MAX // 2]:
+                self._located.pop(key, None)
         self._located.update(zip(unknown, fresh, strict=True))
         after = iter(fresh)
         return [next(after) if its is None else its for its in found]
@@ -132,8 +138,32 @@ class Directory:
             found.append(heads)
         return found
 
+    def warm(self, engine: Engine, most: int) -> None:
+        """Copy the lists of some more of the commonest terms, as far as so many postings go, while
+        there is room: no question has to wait for that then."""
+        copied = self._copied
+        if copied.common is None:
+            copied.common = _commonest(self.segments[len(self.segments) // 2])
+        some = array("I", copied.common[-WARMED_AT_ONCE:])
+        if some and copied.size < copied.size_max * WARMED_PART:
+            self.heads(engine, some, self.locate(engine, some), [most] * len(some))
+            del copied.common[-WARMED_AT_ONCE:]
+
+    @property
+    def copied_bytes(self) -> int:
+        """Of lists."""
+        return self._copied.size
+
     def _blocks(self) -> tuple[Any, ...]:
         return tuple([each.block for each in self.segments])
+
+
+def _commonest(segment: Segment) -> list[int]:
+    """The keys of the terms that most of a segment's memories hold, the commonest last."""
+    view = segment.contents.view
+    held = view["lists"][view["frequent_starts"]]
+    keys: list[int] = view["frequent_keys"][np.argsort(held)[-TERMS_MAX // 2 :]].tolist()
+    return keys
 
 
 def _living(segments: Sequence[Segment]) -> int:

@@ -180,6 +180,7 @@ class InvertedIndex:
         with self._upkeep:
             more = all(self._step() for _ in range(steps))
         self._trim()
+        self._now.warm(self._engine)
         return more
 
     def checkpoint(self) -> None:
@@ -200,8 +201,7 @@ class InvertedIndex:
         segments = self._now.segments
         if self._resident_max is None:
             return
-        size = sum([len(each.contents.data) for each in segments])
-        large = size > LARGE * self._resident_max
+        large = sum([len(each.contents.data) for each in segments]) > LARGE * self._resident_max
         limit = max(self._resident_max, self._resident_most if large else 0)
         for _ in segments:
             if _mapped() - self._mapped_before <= limit:

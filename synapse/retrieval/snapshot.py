@@ -132,6 +132,12 @@ class Snapshot:
             newer.heads(engine, terms, located[1], least),
         )
 
+    def warm(self, engine: Engine) -> None:
+        """Copy some lists as searches with a budget will read them."""
+        budget = budget_for(self.living)
+        if self.directories and budget:
+            self.directories[0].warm(engine, budget // OTHERS_PART)
+
     def why(self, engine: Engine, query: str, place: int, by: Ranking | None) -> Why:
         """What the score of the memory at `place` (block << 16 | row) is made of."""
         each, row = self.segments[place >> 16], place & 0xFFFF
@@ -201,9 +207,11 @@ def _weights(asked: Counter[int], holders: Sequence[int], living: int) -> Iterat
 def _most_read(holders: Sequence[int], budget: int) -> list[int]:
     """How many postings of each term may be read at most."""
     rarest = sorted(range(len(holders)), key=holders.__getitem__)[:RAREST]
-    return [
-        budget // (RAREST_PART if term in rarest else OTHERS_PART) for term in range(len(holders))
-    ]
+    most = [budget // OTHERS_PART] * len(holders)
+    for term in rarest:
+        if holders[term] > most[term]:  # else all of it is read anyway
+            most[term] = budget // RAREST_PART
+    return most
 
 
 def _impacts(each: Segment, row: int) -> dict[int, int]:

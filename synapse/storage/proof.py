@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from synapse.core.errors import StorageError
+from synapse.core.errors import RecordError, StorageError
 from synapse.core.memory.id_index import FINGERPRINT_BYTES, fingerprint
 from synapse.core.memory.memory import PrivateMemory
-from synapse.core.memory.record import Record
+from synapse.core.memory.record import Header, Record
 from synapse.storage.rows import DamagedError, Row, to_private, to_record
 from synapse.storage.sqlite_file import check_schema, open_observer, translated
 
@@ -153,7 +153,9 @@ def intact(
     position, *columns = row
     try:
         thing = to_private(columns) if private else to_record(columns)
-    except DamagedError as error:
+        if isinstance(thing, Record):
+            Header.decode(thing.header_data)  # the file may be from elsewhere
+    except (DamagedError, RecordError) as error:
         shown = columns[0].hex() if isinstance(columns[0], bytes) else ""
         flaws.append(Flaw(position, shown, private, str(error)))
     else:

@@ -7,6 +7,7 @@ so that a bit which flipped on the disk is noticed here and not passed on.
 from __future__ import annotations
 
 import json
+import threading
 import zlib
 from collections.abc import Sequence
 from typing import Any, Final
@@ -21,6 +22,8 @@ COMPRESSION_LEVEL: Final = 3  # zstd's own default: most of the gain at a fracti
 PRIVATE_BYTES_MAX: Final = 6 * BODY_BYTES_MAX  # JSON makes at most six characters of one byte
 
 Row = tuple[Any, ...]  # what sqlite3 hands over
+
+_local: Final = threading.local()  # a decompressor for each thread: making one takes a microsecond
 
 
 class DamagedError(Exception):
@@ -77,11 +80,9 @@ def to_record(columns: Sequence[Any]) -> Record:
     if packed and body is not None:
         body = _unpacked(body, bytes_max=BODY_BYTES_MAX)
     try:
-        record = Record.stored(header_data, signature, body)
+        record = Record.stored(record_id, header_data, signature, body)
     except RecordError as error:
         raise DamagedError(f"the header: {error}") from None
-    if record.id != record_id:
-        raise DamagedError("the header does not hash to the id")
     if body is not None and body_hash(body) != record.header.body_hash:
         raise DamagedError("the body is not the one that was signed")
     return record
@@ -107,6 +108,9 @@ def _unpacked(packed: bytes, *, bytes_max: int) -> bytes:
     try:
         if not 0 <= zstandard.frame_content_size(packed) <= bytes_max:
             raise DamagedError(f"a body says that it is larger than {bytes_max} bytes")
-        return zstandard.ZstdDecompressor().decompress(packed)
+        if (decompressor := getattr(_local, "decompressor", None)) is None:
+            decompressor = _local.decompressor = zstandard.ZstdDecompressor()
+        unpacked: bytes = decompressor.decompress(packed)
+        return unpacked
     except zstandard.ZstdError as error:
         raise DamagedError(f"a body does not decompress: {error}") from None

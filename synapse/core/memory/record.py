@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Final
@@ -126,16 +126,9 @@ class Header:
         )
 
     @classmethod
-    def decode(cls, data: bytes, *, trusted: bool = False) -> Header:
-        """Read canonical bytes. Raises RecordError for anything `encode` would not have made.
-
-        `trusted` bytes were checked when they were written, and are not encoded again to compare.
-        """
-        if len(data) > HEADER_BYTES_MAX:
-            raise RecordError("header_size", f"a header is at most {HEADER_BYTES_MAX} bytes")
-        fields = decode_cbor(data, depth_max=2)
-        if not isinstance(fields, list) or len(fields) != 13 or fields[0] != VERSION:
-            raise RecordError("header_shape", f"a header is an array of 13, version {VERSION}")
+    def decode(cls, data: bytes) -> Header:
+        """Read canonical bytes. Raises RecordError for anything `encode` would not have made."""
+        fields = cls._fields(data)
         _, operator, writer, epoch, epoch_start_ms, seq, previous, ms, count = fields[:9]
         kind, body_hash, body_bytes, refs = fields[9:]
         for name, value, bound in (
@@ -156,22 +149,43 @@ class Header:
             raise RecordError("header_shape", "a kind is a lower-case word of 32 characters")
         if not isinstance(refs, list) or len(refs) > REFS_MAX or not all(map(_is_hash, refs)):
             raise RecordError("header_shape", f"references are at most {REFS_MAX} ids")
-        header = cls(
-            operator=operator,
-            writer=writer,
-            epoch=epoch,
-            epoch_start_ms=epoch_start_ms,
-            seq=seq,
-            previous=previous,
-            hlc=Timestamp(ms, count),
-            kind=kind,
-            body_hash=body_hash,
-            body_bytes=body_bytes,
-            refs=tuple(refs),
-        )
-        if not trusted and header.encode() != data:
+        header = cls._of(fields)
+        if header.encode() != data:
             raise RecordError("not_canonical", "the header is not deterministic CBOR")
         return header
+
+    @classmethod
+    def read_back(cls, data: bytes) -> Header:
+        """Read what `decode` or `encode` saw before: nothing is checked again. Raises RecordError
+        for what cannot be a header."""
+        return cls._of(cls._fields(data))
+
+    @classmethod
+    def _fields(cls, data: bytes) -> list[Any]:
+        if len(data) > HEADER_BYTES_MAX:
+            raise RecordError("header_size", f"a header is at most {HEADER_BYTES_MAX} bytes")
+        fields = decode_cbor(data, depth_max=2)
+        if not isinstance(fields, list) or len(fields) != 13 or fields[0] != VERSION:
+            raise RecordError("header_shape", f"a header is an array of 13, version {VERSION}")
+        return fields
+
+    @classmethod
+    def _of(cls, fields: Sequence[Any]) -> Header:
+        _, operator, writer, epoch, epoch_start_ms, seq, previous, ms, count = fields[:9]
+        kind, body_hash, body_bytes, refs = fields[9:]
+        return cls(
+            operator,
+            writer,
+            epoch,
+            epoch_start_ms,
+            seq,
+            previous,
+            Timestamp(ms, count),
+            kind,
+            body_hash,
+            body_bytes,
+            tuple(refs),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,11 +221,14 @@ class Record:
         return cls(record_id, header, header_data, signature, body)
 
     @classmethod
-    def stored(cls, header_data: bytes, signature: bytes, body: bytes | None) -> Record:
-        """A record read back from our own disk: decoded, not verified again."""
-        record_id = hashlib.sha256(_ID_TAG + header_data).digest()
-        header = Header.decode(header_data, trusted=True)
-        return cls(record_id, header, header_data, signature, body)
+    def stored(
+        cls, record_id: bytes, header_data: bytes, signature: bytes, body: bytes | None
+    ) -> Record:
+        """A record read back from our own disk: what hashes to its id was verified when it was
+        written, and is not verified again. Raises RecordError (`header_hash`) for what does not."""
+        if hashlib.sha256(_ID_TAG + header_data).digest() != record_id:
+            raise RecordError("header_hash", "the header does not hash to the id")
+        return cls(record_id, Header.read_back(header_data), header_data, signature, body)
 
     @classmethod
     def composed(cls, identity: Identity, header: Header, body: bytes | None = None) -> Record:

@@ -427,6 +427,20 @@ static u32 factor_of(const Search *search, const Task *task, u32 row)
     return search->decays ? times(decay_at(search, block->verified[row]), factor) : factor;
 }
 
+/* Asks for what a row's factor is made of. */
+FETCHING void fetch_factor(const Search *search, const Task *task, u32 row)
+{
+    const Block *block = task->block;
+    if (row >= block->rows)
+        return;
+    if (search->decays)
+        __builtin_prefetch(block->verified + row);
+    if (task->factors && block->count[PROFILES])
+        __builtin_prefetch(U16(block, PROFILES) + row);
+    if (search->timed)
+        __builtin_prefetch(U32(block, CREATED) + row);
+}
+
 /* The greatest factor that any row of a block can have; 0 when all are kept out. */
 static u32 greatest_factor(const Search *search, const Task *task)
 {
@@ -1056,11 +1070,17 @@ static u32 sum_block(Search *search, u32 nth, u32 last, const Reading *readings,
     return count;
 }
 
+#define FACTORS_AHEAD 16 /* rows */
+
 static void take_reached(Search *search, const Task *task, u32 number, u32 count,
                          Candidates *all)
 {
+    for (u32 i = 0; i < count && i < FACTORS_AHEAD; i++)
+        fetch_factor(search, task, search->reached[i]);
     for (u32 i = 0; i < count; i++) {
         u32 row = search->reached[i], sum = search->tiny_sums[row];
+        if (i + FACTORS_AHEAD < count)
+            fetch_factor(search, task, search->reached[i + FACTORS_AHEAD]);
         if (!sum)
             continue;
         search->tiny_sums[row] = 0;

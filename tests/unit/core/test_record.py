@@ -97,7 +97,7 @@ def test_an_identity_is_made_of_its_seed_and_does_not_show_it() -> None:
 
 def test_a_record_is_what_its_bytes_say() -> None:
     again = Record.verified(WHOLE.header_data, WHOLE.signature, WHOLE.body)
-    assert again == WHOLE == Record.stored(WHOLE.header_data, WHOLE.signature, WHOLE.body)
+    assert again == WHOLE == Record.stored(WHOLE.id, WHOLE.header_data, WHOLE.signature, WHOLE.body)
     assert again.header.encode() == again.header_data
     assert again.id == hashlib.sha256(b"synapse/record/1\x00" + again.header_data).digest()
     assert again.content()["text"] == "the tide turns"
