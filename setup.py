@@ -2,7 +2,7 @@
 
 from setuptools import Extension, setup
 
-SOURCES = ("kernel", "words", "stem", "build", "heads", "search")
+SOURCES = ("kernel", "words", "stem", "build", "locate", "heads", "exact", "budget", "search")
 
 setup(
     # The extension keeps to the stable interface: one wheel serves every Python from 3.11 on.
@@ -11,7 +11,7 @@ setup(
         Extension(
             "synapse.retrieval._kernel",
             [f"synapse/retrieval/native/{name}.c" for name in SOURCES],
-            depends=["synapse/retrieval/native/kernel.h"],
+            depends=[f"synapse/retrieval/native/{name}.h" for name in ("kernel", "search")],
             # Doubles must round as Python's do, so no operation may be fused with the next.
             extra_compile_args=[
                 "-O3",

@@ -1,0 +1,392 @@
+/* With a budget: what was copied of each list (`heads.c`) is read down to an impact, as far as the
+   budget allows; the rows with the best sums are then totalled exactly. Lin and Trotman (2015),
+   "Anytime ranking for impact-ordered indexes", read what adds most to a total; how far each list
+   is read is chosen differently here, see `share_out`. */
+
+#include "search.h"
+
+#define RANK_STEP 14 /* bits; a rank has 24 */
+#define RANKS (1 << (24 - RANK_STEP))
+
+typedef struct {
+    u64 *at;  /* rank << 32, and then the earlier block and row before the later */
+    u32 count, room, kept;
+    u64 worst; /* so many as are kept have reached this rank */
+    u64 least; /* rank that can still be among them */
+    u32 above; /* how many reached `worst` */
+    u32 ranked[RANKS]; /* how many came, by rank */
+} Candidates;
+
+/* Brings the greatest `kept` to the front. */
+static void keep_the_best(Candidates *all)
+{
+    u64 *at = all->at;
+    u32 low = 0, high = all->count;
+    if (all->count <= all->kept)
+        return;
+    while (high - low > 1) {
+        u64 pivot = at[low + (high - low - 1) / 2];
+        u32 i = low, j = high - 1;
+        for (;; i++, j--) {
+            while (at[i] > pivot)
+                i++;
+            while (at[j] < pivot)
+                j--;
+            if (i >= j)
+                break;
+            u64 swapped = at[i];
+            at[i] = at[j];
+            at[j] = swapped;
+        }
+        if (j + 1 == all->kept)
+            break;
+        if (j + 1 < all->kept)
+            low = j + 1;
+        else
+            high = j + 1;
+    }
+    all->count = all->kept;
+}
+
+static void add_candidate(Candidates *all, u64 rank, u32 number, u32 row)
+{
+    if (rank < all->least || !rank)
+        return;
+    if (all->count == all->room)
+        keep_the_best(all);
+    all->at[all->count++] = rank << 32 | (UINT32_MAX - (number << 16 | row));
+    all->ranked[rank >> RANK_STEP]++;
+    all->above++;
+    for (u32 at = (u32)(all->worst >> RANK_STEP); all->above - all->ranked[at] >= all->kept; at++) {
+        all->above -= all->ranked[at];
+        all->worst = (u64)(at + 1) << RANK_STEP;
+    }
+    all->least = all->worst > all->least ? all->worst : all->least;
+}
+
+#define SUM_MAX 255
+
+/* A term, and how its postings are read. */
+typedef struct {
+    u32 term, weight, level;
+    u64 share;
+    const u32 *start;  /* by block of the part, of its postings */
+    const u16 *counts; /* by block, how many are read */
+    const u16 *row;
+    const u8 *impact;
+    u8 adds[IMPACT_MAX + 1]; /* what a posting of each impact adds to a sum */
+} Reading;
+
+static int compare_readings(const void *a, const void *b)
+{
+    const Reading *x = a, *y = b;
+    if (x->weight != y->weight)
+        return x->weight < y->weight ? -1 : 1;
+    return (x->term > y->term) - (x->term < y->term);
+}
+
+/* The least level at which every posting of this share adds `part`, or the least that is allowed. */
+static u32 level_for(u64 part, const Reading *one, u32 base)
+{
+    u64 step = one->share * LEVEL_STEP, level = (part + step - 1) / step;
+    level = level < one->level ? level : one->level;
+    return level > base ? (u32)level : base;
+}
+
+static u64 postings_at(const Search *search, const Reading *one, u64 part)
+{
+    const Totals *totals = &search->totals[one->term];
+    u32 level = level_for(part, one, totals->base);
+    return level < LEVELS ? totals->at[level] : 0;
+}
+
+#define FAIR_PART 2 /* of the budget, every second posting is shared equally between the terms */
+#define BEGINNING 16 /* postings: what it takes to begin a list, by a regression over 400 questions */
+#define READINGS_MAX 128 /* so that each adds something to a sum of eight bits */
+
+/* Decides down to which level each term is read; gives how many terms are.
+
+   A part of the budget goes to all terms alike: a memory that is about one of them is at the head of
+   its list, however common it is. The rest is for what only has many of them. Terms by weight, the
+   lightest first: what all terms up to one add together, were they left out of a row, says how far
+   that one is read. So the rarest are read to their ends and the commonest hardly, but less so in
+   short memories, of which few terms say much. */
+static u32 share_out(const Search *search, size_t searched, size_t count, Reading *readings)
+{
+    u64 sum = 0, low = 1, high = 1;
+    u32 used = 0, kept = 0;
+    for (u32 t = 0; t < search->terms; t++)
+        if (search->weights[t])
+            readings[used++] = (Reading){.term = t, .weight = search->weights[t]};
+    qsort(readings, used, sizeof(Reading), compare_readings);
+    u64 begun = (u64)BEGINNING * used * searched, half = search->budget / 2;
+    u64 budget = search->budget - (begun < half ? begun : half);
+    for (u32 i = 0; i < used; i++) {
+        sum += readings[i].weight;
+        readings[i].share = sum;
+        const Totals *totals = &search->totals[readings[i].term];
+        u64 fair = budget * count / (FAIR_PART * searched * used);
+        while (readings[i].level < LEVELS && totals->at[readings[i].level] > fair)
+            readings[i].level++;
+    }
+    high = sum * (IMPACT_MAX + 1) + 1;
+    while (low < high) { /* for the least part at which all postings fit */
+        u64 part = (low + high) / 2, postings = 0;
+        for (u32 i = 0; i < used; i++)
+            postings += postings_at(search, &readings[i], part);
+        if (postings * searched <= budget * count)
+            high = part;
+        else
+            low = part + 1;
+    }
+    for (u32 i = used > READINGS_MAX ? used - READINGS_MAX : 0; i < used; i++) {
+        u32 level = level_for(low, &readings[i], search->totals[readings[i].term].base);
+        if (level >= LEVELS || !search->totals[readings[i].term].at[level])
+            continue;
+        readings[kept] = readings[i];
+        readings[kept++].level = level;
+    }
+    return kept;
+}
+
+/* What a posting of each impact adds to a sum: something, and beyond that as much of eight bits as it
+   is of the greatest total there could be. */
+static void weigh_impacts(Reading *readings, u32 used)
+{
+    u64 most = 1, room = SUM_MAX - used;
+    for (u32 i = 0; i < used; i++)
+        most += (u64)readings[i].weight * IMPACT_MAX;
+    for (u32 i = 0; i < used; i++) {
+        u64 each = ((u64)readings[i].weight * room << 16) / most;
+        for (u32 impact = 0; impact <= IMPACT_MAX; impact++)
+            readings[i].adds[impact] = (u8)((impact * each >> 16) + 1);
+    }
+}
+
+/* Asks for a list, the end of which is further on than the machine foresees. */
+FETCHING void fetch_list(const Reading *one, u32 nth)
+{
+    const u16 *row = one->row + one->start[nth], *end = row + one->counts[nth];
+    const u8 *impact = one->impact + one->start[nth];
+    for (; row < end; row += 64, impact += 64) {
+        __builtin_prefetch(row);
+        __builtin_prefetch(row + 32);
+        __builtin_prefetch(impact);
+    }
+}
+
+#define AHEAD 2 /* blocks: it takes about so long until what was asked for is there */
+
+/* Adds up one block's postings; gives how many rows reached the bar, some more than once. */
+static u32 sum_block(Search *search, u32 nth, u32 last, const Reading *readings, u32 used, u32 bar)
+{
+    u8 *sums = search->tiny_sums;
+    u16 *reached = search->reached;
+    u32 count = 0;
+    for (u32 i = 0; i < used; i++) {
+        const Reading *one = &readings[i];
+        const u16 *row = one->row + one->start[nth];
+        const u8 *impact = one->impact + one->start[nth];
+        u32 n = one->counts[nth];
+        if (nth + AHEAD < last)
+            fetch_list(one, nth + AHEAD);
+#pragma GCC unroll 4
+        for (u32 j = 0; j < n; j++) {
+            u32 sum = (u32)sums[row[j]] + one->adds[impact[j]];
+            sums[row[j]] = (u8)sum;
+            if (__builtin_expect(sum >= bar, 0))
+                reached[count++] = row[j];
+        }
+        search->read += n;
+    }
+    return count;
+}
+
+#define FACTORS_AHEAD 16 /* rows */
+
+static void take_reached(Search *search, const Task *task, u32 number, u32 count,
+                         Candidates *all)
+{
+    for (u32 i = 0; i < count && i < FACTORS_AHEAD; i++)
+        fetch_factor(search, task, search->reached[i]);
+    for (u32 i = 0; i < count; i++) {
+        u32 row = search->reached[i], sum = search->tiny_sums[row];
+        if (i + FACTORS_AHEAD < count)
+            fetch_factor(search, task, search->reached[i + FACTORS_AHEAD]);
+        if (!sum)
+            continue;
+        search->tiny_sums[row] = 0;
+        add_candidate(all, (u64)sum * factor_of(search, task, row), number, row);
+    }
+}
+
+#define CLEARED_ALL 768 /* postings: from so many on it is quicker to clear the sums of all rows */
+
+static void clear_sums(Search *search, u32 nth, const Reading *readings, u32 used, u64 summed)
+{
+    if (summed >= CLEARED_ALL) {
+        memset(search->tiny_sums, 0, sizeof search->tiny_sums);
+        return;
+    }
+    for (u32 i = 0; i < used; i++) {
+        const u16 *row = readings[i].row + readings[i].start[nth];
+        u32 n = readings[i].counts[nth];
+        for (u32 j = 0; j < n; j++)
+            search->tiny_sums[row[j]] = 0;
+    }
+}
+
+/* Where the readings of one part of the blocks begin. */
+static void turn_to(const Search *search, u32 part, Reading *readings, u32 used)
+{
+    for (u32 i = 0; i < used; i++) {
+        Reading *one = &readings[i];
+        const Heads *heads = search->heads[(u64)part * search->terms + one->term];
+        u64 levels = LEVELS - heads->base;
+        one->start = (const u32 *)(heads + 1);
+        one->counts = (const u16 *)(one->start + heads->blocks);
+        one->row = one->counts + levels * heads->blocks;
+        one->impact = (const u8 *)(one->row + heads->postings);
+        one->counts += (u64)(one->level - heads->base) * heads->blocks;
+    }
+}
+
+/* Makes room for as many rows as may reach the bar in one block. -1: no memory. */
+static int make_reached(Search *search, const Reading *readings, u32 used)
+{
+    size_t postings = 1;
+    for (u32 i = 0; i < used; i++)
+        postings += search->totals[readings[i].term].at[readings[i].level];
+    if (postings <= search->reached_room)
+        return 0;
+    free(search->reached);
+    search->reached = malloc(postings * sizeof(u16));
+    search->reached_room = search->reached ? postings : 0;
+    return search->reached ? 0 : -1;
+}
+
+static int sum_up(Search *search, const Task *tasks, size_t searched, Reading *readings, u32 used,
+                  Candidates *all)
+{
+    u32 part = UINT32_MAX;
+    if (make_reached(search, readings, used) < 0)
+        return -1;
+    for (size_t i = 0; i < searched; i++) {
+        const Task *task = &tasks[i];
+        if (task->part != part) {
+            part = task->part;
+            turn_to(search, part, readings, used);
+        }
+        u32 greatest = greatest_factor(search, task);
+        all->least = all->worst ? all->worst + 1 : 0; /* of equals the earlier block's come first */
+        u64 bar = (all->least + greatest - 1) / greatest;
+        if (bar > SUM_MAX)
+            continue;
+        u64 before = search->read;
+        u32 reached = sum_block(search, task->nth, search->part_blocks[part], readings, used, bar ? (u32)bar : 1);
+        take_reached(search, task, (u32)i, reached, all);
+        clear_sums(search, task->nth, readings, used, search->read - before);
+        search->blocks++;
+    }
+    return 0;
+}
+
+typedef struct {
+    u32 task, row;
+} Spot;
+
+static Spot spot_of(u64 candidate)
+{
+    u32 both = UINT32_MAX - (u32)candidate;
+    return (Spot){both >> 16, both & 0xFFFF};
+}
+
+FETCHING void fetch_rares(const Search *search, const Task *task)
+{
+    for (u32 t = 0; t < search->terms; t++) {
+        const Place *place = place_of(search, task, t);
+        if (place->rare)
+            __builtin_prefetch(U32(task->block, RARE_POSTINGS) + place->at);
+    }
+}
+
+#define RECORD_MAX 512 /* terms: of longer records the machine itself sees what comes next */
+
+/* Asks for the records of all candidates, so that the waits for them overlap. */
+FETCHING void fetch_candidates(const Search *search, const Task *tasks, const Candidates *all)
+{
+    for (u32 i = 0; i < all->count; i++) {
+        Spot spot = spot_of(all->at[i]);
+        __builtin_prefetch(U32(tasks[spot.task].block, FORWARD_STARTS) + spot.row);
+    }
+    for (u32 i = 0; i < all->count; i++) {
+        Spot spot = spot_of(all->at[i]);
+        const Block *block = tasks[spot.task].block;
+        u64 from = U32(block, FORWARD_STARTS)[spot.row], to = U32(block, FORWARD_STARTS)[spot.row + 1];
+        const u8 *record = block->start[FORWARD] + 3 * from, *end = record + 3 * (to - from);
+        if (from <= to && to <= block->count[FORWARD] && to - from < RECORD_MAX)
+            for (; record < end; record += 64)
+                __builtin_prefetch(record);
+        if (!i || spot_of(all->at[i - 1]).task != spot.task)
+            fetch_rares(search, &tasks[spot.task]);
+    }
+}
+
+/* Sorts by block, beside one another what is read beside one another. -1: no memory. */
+static int by_block(Candidates *all, size_t blocks)
+{
+    u32 *next = calloc(blocks + 1, sizeof(u32));
+    u64 *sorted = malloc(sizeof(u64) * ((size_t)all->room + 1));
+    if (!next || !sorted) {
+        free(next);
+        free(sorted);
+        return -1;
+    }
+    for (u32 i = 0; i < all->count; i++)
+        next[spot_of(all->at[i]).task + 1]++;
+    for (size_t i = 1; i <= blocks; i++)
+        next[i] += next[i - 1];
+    for (u32 i = 0; i < all->count; i++)
+        sorted[next[spot_of(all->at[i]).task]++] = all->at[i];
+    free(next);
+    free(all->at);
+    all->at = sorted;
+    return 0;
+}
+
+static int rescore_candidates(Search *search, const Task *tasks, Candidates *all)
+{
+    fetch_candidates(search, tasks, all);
+    for (u32 i = 0; i < all->count; i++) {
+        Spot spot = spot_of(all->at[i]);
+        const Task *task = &tasks[spot.task];
+        if (!i || spot_of(all->at[i - 1]).task != spot.task) {
+            want(search, 0);
+            if (take_ranks(search, task) < 0)
+                return -1;
+            want(search, 1);
+        }
+        rescore(search, task, spot.row, factor_of(search, task, spot.row));
+    }
+    want(search, 0);
+    return 0;
+}
+
+int search_within_budget(Search *search, const Task *tasks, size_t searched, size_t count)
+{
+    u32 room = 8 * search->kept;
+    Candidates all = {.at = malloc(sizeof(u64) * room), .room = room, .kept = search->kept};
+    Reading *readings = malloc(sizeof(Reading) * ((size_t)search->terms + 1));
+    int failed = !all.at || !readings;
+    if (!failed) {
+        u32 used = share_out(search, searched, count, readings);
+        weigh_impacts(readings, used);
+        search->asked = 0;
+        failed = sum_up(search, tasks, searched, readings, used, &all) < 0;
+        keep_the_best(&all);
+        failed = failed || by_block(&all, searched) < 0 || rescore_candidates(search, tasks, &all) < 0;
+    }
+    free(all.at);
+    free(readings);
+    return failed ? -1 : 0;
+}
