@@ -1,4 +1,4 @@
-"""Search with numpy, the twin of `native/search.c`."""
+"""Search with numpy, the twin of `native/exact.c` and `native/budget.c`."""
 
 from __future__ import annotations
 
