@@ -8,6 +8,7 @@ greatest impacts are kept too, copied from all segments to one place.
 from __future__ import annotations
 
 import threading
+import time
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,9 @@ import numpy as np
 from synapse.retrieval.engine import Engine, Heads, Located
 from synapse.retrieval.segment import Segment
 
+SETTLED_S: Final = (
+    10.0  # without another full segment; filled as fast as may be, one a second comes
+)
 WARMED_AT_ONCE: Final = 128  # terms: some 50 ms
 WARMED_PART: Final = 0.75  # of the room for lists; the rest is for what questions ask for
 SEGMENTS_LEAST: Final = 16  # a million memories: in fewer, looking up is as quick
@@ -49,6 +53,7 @@ class _Copied:
     asked: int = 0  # questions so far
     lists: dict[int, _Lists] = field(default_factory=dict)
     common: list[int] | None = None  # terms to copy before they are asked for, the next at the end
+    since_s: float = field(default_factory=time.monotonic)
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, key: int, most: int, heads: Heads) -> None:
@@ -140,8 +145,11 @@ class Directory:
 
     def warm(self, engine: Engine, most: int) -> None:
         """Copy the lists of some more of the commonest terms, as far as so many postings go, while
-        there is room: no question has to wait for that then."""
+        there is room: no question has to wait for that then. While full segments keep coming it
+        would be in vain."""
         copied = self._copied
+        if time.monotonic() - copied.since_s < SETTLED_S:
+            return
         if copied.common is None:
             copied.common = _commonest(self.segments[len(self.segments) // 2])
         some = array("I", copied.common[-WARMED_AT_ONCE:])
