@@ -19,8 +19,6 @@ from synapse.app import memory, quota
 from synapse.app.assembly import Spore
 from synapse.config import Settings
 from synapse.core.errors import ConfigError
-from synapse.providers import extractive
-from synapse.providers.extractive import Extractive
 from synapse.web.access import Access, WebSettings
 from synapse.web.app import build
 from synapse.web.mcp_server import build_mcp
@@ -67,7 +65,7 @@ async def serve(spore: Spore) -> None:
     async def running() -> AsyncIterator[None]:
         task = asyncio.create_task(spore.driver.run())  # the log is read while we already answer
         task.add_done_callback(lambda _: setattr(server, "should_exit", True))
-        warming = asyncio.create_task(_warm_up(spore))
+        memory.settle()
         keeping = asyncio.create_task(_look_after_models(spore))
         try:
             yield
@@ -78,7 +76,6 @@ async def serve(spore: Spore) -> None:
                 await task  # what stopped the node, if anything did, is raised here
             with contextlib.suppress(asyncio.CancelledError):
                 await keeping
-            await warming
             quota.save(settings.data_dir, spore.driver.node.thinking.routing)
             await spore.close()
 
@@ -112,13 +109,6 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._driver.stop_waiting()
         super().handle_exit(sig, frame)
-
-
-async def _warm_up(spore: Spore) -> None:
-    """Load what the first question would wait for, while nobody waits."""
-    if any(isinstance(provider, Extractive) for provider in spore.providers):
-        await asyncio.to_thread(extractive.warm_up)
-    memory.settle()
 
 
 async def _look_after_models(spore: Spore) -> None:

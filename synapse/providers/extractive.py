@@ -77,11 +77,6 @@ class Extractive:
         """Nothing to let go of."""
 
 
-def warm_up() -> None:
-    """Load scikit-learn: half a spore's start-up time, and of no use to one that has models."""
-    _stop_words()
-
-
 def answer(question: str, quotes: Sequence[Quote]) -> str:
     """The reply to a question, as JSON. Raises ProviderError when the quotes hold none."""
     read = list(itertools.islice(_read(quotes), SENTENCES_READ_MAX))
@@ -118,7 +113,8 @@ def _says_something(text: str) -> bool:
 
 def _best(question: str, texts: Sequence[str]) -> list[tuple[int, float]]:
     """Which sentences to quote, as (index, relevance), in the order to quote them."""
-    from sklearn.feature_extraction.text import TfidfVectorizer  # see `warm_up`
+    # Loading it takes a second and 70 MB: a spore that only remembers needs neither.
+    from sklearn.feature_extraction.text import TfidfVectorizer
 
     if not any(_terms(question)):
         return []

@@ -7,6 +7,7 @@ greatest impacts are kept too, copied from all segments to one place.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from array import array
@@ -49,11 +50,11 @@ class _Copied:
     """The heads of lists by key. Any thread may ask; those that were not asked for go first."""
 
     size_max: int  # bytes
+    since_s: float  # on the monotonic clock
     size: int = 0
     asked: int = 0  # questions so far
     lists: dict[int, _Lists] = field(default_factory=dict)
     common: list[int] | None = None  # terms to copy before they are asked for, the next at the end
-    since_s: float = field(default_factory=time.monotonic)
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     def put(self, key: int, most: int, heads: Heads) -> None:
@@ -84,11 +85,14 @@ class Directory:
     _located: dict[int, Located] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, segments: tuple[Segment, ...], lists_max: int) -> Directory:
-        """Nothing is known yet."""
+    def of(
+        cls, segments: tuple[Segment, ...], lists_max: int, *, settled: bool = False
+    ) -> Directory:
+        """Nothing is known yet. `settled`: they were there before; no more are coming in a hurry."""
         living = _living(segments)
         most = HEADS_BYTES_LEAST + HEADS_BYTES_EACH * living
-        return cls(segments, living, lists_max, _Copied(min(lists_max, most)))
+        since_s = -math.inf if settled else time.monotonic()
+        return cls(segments, living, lists_max, _Copied(min(lists_max, most), since_s))
 
     def followed_by(self, segments: tuple[Segment, ...]) -> Directory:
         """The directory of these segments, with what is known if they hold the same postings."""
@@ -97,7 +101,7 @@ class Directory:
         if alike and all(old is new for old, new in pairs):
             return self
         if not alike or not all(old.contents is new.contents for old, new in pairs):
-            return Directory.of(segments, self.lists_max)
+            return Directory.of(segments, self.lists_max, settled=not self.segments)
         if all(old.changes.dead is new.changes.dead for old, new in pairs):
             return replace(self, segments=segments)
         return replace(

@@ -36,7 +36,7 @@ from synapse.retrieval.spans import Span, Spans
 
 HEAD_ROWS: Final = 8_192  # an eighth of a block: a memory is written three times in its life
 FANOUT: Final = 8
-TRIMMED_EVERY: Final = 16  # searches: each maps a megabyte or two that was not
+TRIMMED_EVERY: Final = 4  # searches: each maps up to twenty megabytes that were not
 LARGE: Final = 4  # times what may stay mapped: reading it anew all the time would take too long
 _WAITING_MAX: Final = 4  # sealed segments that wait for `maintain` before `add` lends a hand
 _TEXT_MAX: Final = 1 << 22  # characters that are analysed at once
