@@ -23,12 +23,12 @@ from synapse.retrieval.segment import Segment
 SETTLED_S: Final = (
     10.0  # without another full segment; filled as fast as may be, one a second comes
 )
-WARMED_AT_ONCE: Final = 128  # terms: some 50 ms
+WARMED_AT_ONCE: Final = 512  # terms: some 60 ms
 WARMED_PART: Final = 0.75  # of the room for lists; the rest is for what questions ask for
-SEGMENTS_LEAST: Final = 16  # a million memories: in fewer, looking up is as quick
+SEGMENTS_LEAST: Final = 8  # half a million memories: in fewer, looking up is as quick
 TERMS_MAX: Final = 8192  # whose places are kept: 16 MB at ten million memories
 HEADS_BYTES_MAX: Final = 7 << 25  # of copied lists: an index may take 300 MB of its own
-HEADS_BYTES_EACH: Final = 24  # for each memory, while that is less
+HEADS_BYTES_EACH: Final = 96  # for each memory, while that is less: about all that is asked for
 HEADS_BYTES_LEAST: Final = 1 << 23  # of some thousand terms in a few small segments
 
 
@@ -88,7 +88,7 @@ class Directory:
     def of(
         cls, segments: tuple[Segment, ...], lists_max: int, *, settled: bool = False
     ) -> Directory:
-        """Nothing is known yet. `settled`: they were there before; no more are coming in a hurry."""
+        """Nothing is known yet. `settled`: they were there before, and no more are expected."""
         living = _living(segments)
         most = HEADS_BYTES_LEAST + HEADS_BYTES_EACH * living
         since_s = -math.inf if settled else time.monotonic()

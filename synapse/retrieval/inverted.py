@@ -36,7 +36,6 @@ from synapse.retrieval.spans import Span, Spans
 
 HEAD_ROWS: Final = 8_192  # an eighth of a block: a memory is written three times in its life
 FANOUT: Final = 8
-TRIMMED_EVERY: Final = 4  # searches: each maps up to twenty megabytes that were not
 LARGE: Final = 4  # times what may stay mapped: reading it anew all the time would take too long
 _WAITING_MAX: Final = 4  # sealed segments that wait for `maintain` before `add` lends a hand
 _TEXT_MAX: Final = 1 << 22  # characters that are analysed at once
@@ -59,7 +58,7 @@ class InvertedIndex:
     ) -> None:
         """Without a folder everything stays in memory. Raises StorageError.
 
-        `resident_max`: how many bytes of files may stay mapped for longer than a few searches;
+        `resident_max`: how many bytes of files may stay mapped after a bout of upkeep;
         `resident_most`: of an index that is several times larger. `lists_max`: how many bytes of
         lists may be copied, for searches with a budget.
         """
@@ -67,7 +66,7 @@ class InvertedIndex:
         self._resident_max = resident_max
         self._resident_most = resident_most
         self._mapped_before = _mapped()  # the program and its libraries
-        self._searches = self._trimmed = 0
+        self._trimmed = 0  # the number of the segment whose pages were given back last
         self.damage: list[Damage] = []  # what could not be used, and has to be fed again
         self._engine = engine
         self._words = words_of(engine)
@@ -393,9 +392,6 @@ class InvertedIndex:
 
         `budget`: how many postings may be read before the answer need not be exact any more.
         """
-        self._searches += 1  # two threads may count one search once: it matters little
-        if self._searches % TRIMMED_EVERY == 0:
-            self._trim()
         return self._now.search(
             self._engine, self._asked(query), limit=limit, wanted=wanted, by=ranking, budget=budget
         )
