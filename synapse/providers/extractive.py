@@ -8,6 +8,7 @@ quoted. The same request always gives the same reply.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import re
@@ -15,7 +16,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,12 +114,9 @@ def _says_something(text: str) -> bool:
 
 def _best(question: str, texts: Sequence[str]) -> list[tuple[int, float]]:
     """Which sentences to quote, as (index, relevance), in the order to quote them."""
-    # Loading it takes a second and 70 MB: a spore that only remembers needs neither.
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
     if not any(_terms(question)):
         return []
-    vectorizer = TfidfVectorizer(analyzer=_terms, token_pattern=None, sublinear_tf=True)
+    vectorizer = _learnt().TfidfVectorizer(analyzer=_terms, token_pattern=None, sublinear_tf=True)
     vectors = vectorizer.fit_transform([question, *texts])
     relevance = (vectors[1:] @ vectors[0].T).toarray().ravel()
     floor = max(RELEVANCE_MIN, RELEVANCE_SHARE_MIN * relevance.max(initial=0.0))
@@ -151,10 +149,25 @@ def _terms(text: str) -> Iterator[str]:
 
 
 @cache
-def _stop_words() -> frozenset[str]:
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+def _learnt() -> Any:
+    """What scikit-learn knows of text. Loading it takes a second and 70 MB, so a spore that only
+    remembers does not. It stays: the garbage collector need not look through it again."""
+    from sklearn.feature_extraction import text
 
-    return frozenset(ENGLISH_STOP_WORDS) - _CONTENT_WORDS | {"did", "does", "doing", "s", "t"}
+    gc.collect()
+    gc.freeze()
+    return text
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    return frozenset(_learnt().ENGLISH_STOP_WORDS) - _CONTENT_WORDS | {
+        "did",
+        "does",
+        "doing",
+        "s",
+        "t",
+    }
 
 
 def _in_a_word(character: str) -> bool:
