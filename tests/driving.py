@@ -171,10 +171,11 @@ async def running(*spores: Driven) -> AsyncIterator[None]:
 
 async def until(holds: Callable[[], bool]) -> None:
     """Return when something holds that nobody announces."""
-    for _ in range(1_000_000):  # some seconds
+    for attempt in range(20_000):  # some seconds
         if holds():
             return
-        await asyncio.sleep(0)
+        # What is waited for may be done in a thread, which has to get its turn.
+        await asyncio.sleep(0 if attempt < 1_000 else 0.001)
     raise AssertionError("it never came to hold")
 
 
