@@ -5,7 +5,8 @@ found wrong, until they are found wrong so often that they are left out unless a
 nobody graded stands in the middle.
 
 What a search needs to know of the node is read on the event loop and does not change afterwards;
-searching, reading and choosing go on in a thread, over an index and a log that any thread may read.
+searching, reading and choosing may go on in a thread, over an index and a log that any thread may
+read.
 """
 
 from __future__ import annotations
@@ -92,8 +93,10 @@ class Recaller:
             meaning = await self.embedder.meaning(asked.text, private=wanted.shared is False)
         asked = replace(asked, wanted=wanted, meaning=meaning)
         work = partial(self._gathering.answer, asked, ranking)
-        quick = len(self._index) <= self.here_max and not asked.why and asked.tokens_max is None
-        return work() if quick else await self.searches.run(work)
+        brief = not (asked.exact or asked.why or asked.tokens_max is not None)
+        if brief and len(self._index) <= self.here_max:
+            return work()
+        return await self.searches.run(work, brief=brief)
 
     def ranking(self) -> Ranking:
         """What weighs in beside relevance now."""

@@ -2,13 +2,20 @@
 
 They have threads of their own. The disk's and the index's writers share another pool: however many
 ask, nothing that must become durable waits behind a question.
+
+Going to a thread and back takes a fifth of a millisecond, and longer when others want the
+interpreter. So while searches turn out to take next to nothing, they are run where they are asked
+for; one that had to wait, for the disk or for anything else, sends the next ones back to threads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from synapse.core.errors import Busy
@@ -16,6 +23,9 @@ from synapse.core.errors import Busy
 AT_ONCE: Final = 4  # more than cores, because some wait for the disk; the hot loops run in parallel
 WAITING_MAX: Final = 256  # at a millisecond or two each, the last one waits for a tenth of a second
 RETRY_AFTER_MS: Final = 1_000
+BRIEF_S: Final = 0.005  # as long as any thread may keep the interpreter from the event loop
+STEADY: Final = 64  # brief ones in a row, before one is trusted to be brief: it may be wrong once
+LATELY_S: Final = 10.0  # what nobody has touched for longer may have left memory
 
 Result = TypeVar("Result")
 
@@ -28,20 +38,27 @@ class Searches:
         self._unfinished_max = at_once + waiting_max
         self._unfinished = 0
         self._closed = False
+        self._brief = 0  # in a row
+        self._last_s = -math.inf  # when the last one ended
 
-    async def run(self, work: Callable[[], Result]) -> Result:
+    async def run(self, work: Callable[[], Result], *, brief: bool = False) -> Result:
         """What `work` returns or raises. Raises Busy when too many wait already.
 
-        Whoever stops waiting frees no place: the thread goes on until its work is done.
+        `brief`: it is of those that may turn out to take next to nothing. Whoever stops waiting
+        frees no place: the thread goes on until its work is done.
         """
         if self._closed:
             raise Busy("this spore is stopping", retry_after_ms=5 * RETRY_AFTER_MS)
+        if brief and self._steady():
+            return self._timed(work)
         if self._unfinished >= self._unfinished_max:
             raise Busy(
                 "more is being searched for than this spore can find; try again",
                 retry_after_ms=RETRY_AFTER_MS,
             )
         self._unfinished += 1
+        if brief:
+            work = partial(self._timed, work)
         future = asyncio.get_running_loop().run_in_executor(self._threads, work)
         future.add_done_callback(self._finished)
         return await asyncio.shield(future)
@@ -50,6 +67,20 @@ class Searches:
         """Begin nothing more, and let the threads end."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _steady(self) -> bool:
+        """Whether the next one will be brief, as far as the last ones can tell."""
+        if time.monotonic() - self._last_s > LATELY_S:
+            self._brief = 0
+        return self._brief >= STEADY
+
+    def _timed(self, work: Callable[[], Result]) -> Result:
+        began_s = time.monotonic()
+        try:
+            return work()
+        finally:  # in any thread: should one be miscounted, no harm is done
+            self._last_s = time.monotonic()
+            self._brief = self._brief + 1 if self._last_s - began_s < BRIEF_S else 0
 
     def _finished(self, future: asyncio.Future[Any]) -> None:
         self._unfinished -= 1

@@ -32,46 +32,43 @@ HEADS_BYTES_EACH: Final = 96  # for each memory, while that is less: about all t
 HEADS_BYTES_LEAST: Final = 1 << 23  # of some thousand terms in a few small segments
 
 
-@dataclass(slots=True)
-class _Lists:
-    """The copied lists of one term, by how many postings each was to hold at most."""
-
-    held: dict[int, Heads] = field(default_factory=dict)
-    asked: int = 0  # when, as `_Copied` counts
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return sum([len(heads) for heads in self.held.values()])
+Want = tuple[int, int]
+"""The key of a term, and how many postings its lists are to hold at most."""
 
 
 @dataclass(slots=True)
 class _Copied:
-    """The heads of lists by key. Any thread may ask; those that were not asked for go first."""
+    """The heads of lists. Any thread may ask; those that were not asked for go first."""
 
     size_max: int  # bytes
     since_s: float  # on the monotonic clock
     size: int = 0
     asked: int = 0  # questions so far
-    lists: dict[int, _Lists] = field(default_factory=dict)
+    held: dict[Want, Heads] = field(default_factory=dict)
+    last: dict[Want, int] = field(default_factory=dict)  # the question that asked for it
     common: list[int] | None = None  # terms to copy before they are asked for, the next at the end
     changing: threading.Lock = field(default_factory=threading.Lock)
 
-    def put(self, key: int, most: int, heads: Heads) -> None:
+    def get(self, wants: list[Want]) -> list[Heads | None]:
+        """What one question asks for, as far as it is there."""
+        self.asked += 1
+        self.last.update(dict.fromkeys(wants, self.asked))
+        return list(map(self.held.get, wants))
+
+    def put(self, want: Want, heads: Heads) -> None:
         with self.changing:
-            its = self.lists.setdefault(key, _Lists())
-            self.size += len(heads) - len(its.held.get(most, b""))
-            its.held[most], its.asked = heads, self.asked
+            self.size += len(heads) - len(self.held.get(want, b""))
+            self.held[want] = heads
             if self.size > self.size_max:
                 self._shrink()
 
     def _shrink(self) -> None:
         """Make room for some time: looking for what was asked last takes a while."""
-        for key, its in sorted(self.lists.items(), key=lambda item: item[1].asked):
-            if self.size <= self.size_max * 3 // 4 or len(self.lists) == 1:
-                return
-            self.size -= its.size
-            del self.lists[key]
+        for want in sorted(self.held, key=lambda want: self.last.get(want, 0)):
+            if self.size <= self.size_max * 3 // 4 or len(self.held) == 1:
+                break
+            self.size -= len(self.held.pop(want))
+        self.last = {want: self.last.get(want, 0) for want in self.held}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +108,12 @@ class Directory:
             _located={},  # there are fewer now
         )
 
-    def locate(self, engine: Engine, wanted: array[int]) -> list[Located]:
+    def locate(self, engine: Engine, wanted: Sequence[int]) -> list[Located]:
         """What the engine finds in these segments."""
-        found = [self._located.get(key) for key in wanted]
-        unknown = [key for key, its in zip(wanted, found, strict=True) if its is None]
-        if not unknown:
+        found = list(map(self._located.get, wanted))
+        if None not in found:
             return cast("list[Located]", found)
+        unknown = [key for key, its in zip(wanted, found, strict=True) if its is None]
         fresh = engine.locate(self._blocks(), array("I", unknown))
         if len(self._located) + len(fresh) > TERMS_MAX:
             for key in list(self._located)[: TERMS_MAX // 2]:
@@ -128,24 +125,19 @@ class Directory:
     def heads(
         self,
         engine: Engine,
-        wanted: array[int],
+        wanted: Sequence[int],
         located: Sequence[Located],
         most: Sequence[int],
     ) -> list[Heads]:
         """The lists of these terms, each as far as so many postings go."""
-        found: list[Heads] = []
-        copied = self._copied
-        copied.asked += 1
-        for nth, key in enumerate(wanted):
-            lists = copied.lists.get(key)
-            heads = None if lists is None else lists.held.get(most[nth])
-            if lists is None or heads is None:
-                heads = engine.heads(self._blocks(), located[nth][1], most[nth])
-                copied.put(key, most[nth], heads)
-            else:
-                lists.asked = copied.asked
-            found.append(heads)
-        return found
+        wants = list(zip(wanted, most, strict=True))
+        found = self._copied.get(wants)
+        if None in found:
+            for nth, (want, heads) in enumerate(zip(wants, found, strict=True)):
+                if heads is None:
+                    found[nth] = fresh = engine.heads(self._blocks(), located[nth][1], want[1])
+                    self._copied.put(want, fresh)
+        return cast("list[Heads]", found)
 
     def warm(self, engine: Engine, most: int) -> None:
         """Copy the lists of some more of the commonest terms, as far as so many postings go, while
@@ -156,7 +148,7 @@ class Directory:
             return
         if copied.common is None:
             copied.common = _commonest(self.segments[len(self.segments) // 2])
-        some = array("I", copied.common[-WARMED_AT_ONCE:])
+        some = copied.common[-WARMED_AT_ONCE:]
         if some and copied.size < copied.size_max * WARMED_PART:
             self.heads(engine, some, self.locate(engine, some), [most] * len(some))
             del copied.common[-WARMED_AT_ONCE:]

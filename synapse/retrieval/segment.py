@@ -35,7 +35,6 @@ class Contents:
         layout.verify(self.data, self.header, ("labels",))
         forward = self.header.spans[layout.SECTIONS.index("forward")][1]
         self.postings = forward // 3 + self.header.rare
-        self._ids_at = self.header.spans[layout.SECTIONS.index("ids")][0]
 
     def verify(self) -> None:
         """Hold all bytes against their checksums. Raises DamagedSegment."""
@@ -56,11 +55,6 @@ class Contents:
     def profiles(self) -> ProfileTable:
         """The profiles of its memories."""
         return ProfileTable(layout.read_labels(self.data, self.header))
-
-    def id_at(self, row: int) -> bytes:
-        """The id of the memory in this row."""
-        at = self._ids_at + row * _ID
-        return bytes(self.data[at : at + _ID])
 
 
 @dataclass(frozen=True, slots=True)

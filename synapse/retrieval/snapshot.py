@@ -78,11 +78,9 @@ class Snapshot:
         hits, limit = Hits(), min(limit, self.living)
         if limit < 1 or not asked:
             return hits
-        terms = array("I", asked)
+        terms = list(asked)
         located = self._located(engine, terms)
-        holders = [held for held, _ in located[0]]
-        for part in located[1:]:
-            holders = [held + its for held, (its, _) in zip(holders, part, strict=True)]
+        holders = [sum([held for held, _ in its]) for its in zip(*located, strict=True)]
         heads = None
         if budget and sum(holders) > budget:
             heads = self._heads(engine, terms, located, _most_read(holders, budget))
@@ -96,22 +94,20 @@ class Snapshot:
             budget or 0,
             RESCORED_MAX,
         )
-        for number, row, total, factor in found:
-            memory_id = self.segments[number].contents.id_at(row)
-            hits.append(Hit(memory_id, ranking.score(total, factor)))
+        hits += [Hit(each, ranking.score(total, factor)) for each, total, factor in found]
         hits.exact = not counts[3]
         return hits
 
-    def _located(self, engine: Engine, terms: array[int]) -> tuple[list[Located], ...]:
+    def _located(self, engine: Engine, terms: Sequence[int]) -> tuple[list[Located], ...]:
         """Where the terms are, by part of the segments."""
         if not self.directories:
-            return (engine.locate(self.blocks, terms),)
+            return (engine.locate(self.blocks, array("I", terms)),)
         return tuple([each.locate(engine, terms) for each in self.directories])
 
     def _heads(
         self,
         engine: Engine,
-        terms: array[int],
+        terms: Sequence[int],
         located: Sequence[list[Located]],
         most: Sequence[int],
     ) -> tuple[list[Heads], ...]:
@@ -126,10 +122,10 @@ class Snapshot:
         full, newer = self.directories
         # Several times its share, for the newer part is never read alone.
         share = 4 * newer.living / max(1, self.living)
-        least = [HEADS_LEAST + int(its * share) for its in most]
+        least = {its: HEADS_LEAST + int(its * share) for its in set(most)}
         return (
             full.heads(engine, terms, located[0], most),
-            newer.heads(engine, terms, located[1], least),
+            newer.heads(engine, terms, located[1], [least[its] for its in most]),
         )
 
     def warm(self, engine: Engine) -> None:

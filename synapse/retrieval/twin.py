@@ -26,7 +26,7 @@ ID_BYTES: Final = 32
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap | array[int]"
 Factors = tuple[Buffer, int] | None
-Hit = tuple[int, int, int, int]  # block, row, total, factor
+Hit = tuple[bytes, int, int]  # id, total, factor
 Counts = tuple[int, int, int, bool]  # postings read, rows totalled, blocks searched, cut
 
 _TYPES: Final = dict.fromkeys(SECTIONS, "<u4") | {

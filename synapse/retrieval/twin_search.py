@@ -38,7 +38,7 @@ class _Task:
     greatest: int
 
 
-Ranked = tuple[int, bytes, Hit]  # minus the rank and the id, by which the best come first
+Ranked = tuple[int, Hit]  # minus the rank, and then the id: by these the best come first
 
 
 def search(
@@ -78,7 +78,7 @@ def search(
         best, counts = _within_budget(query, tasks, heads, budget, kept)
     else:
         best, counts = _exactly(query, tasks)
-    return [hit for _, _, hit in best], counts
+    return [hit for _, hit in best], counts
 
 
 def _tasks(blocks: tuple[Block, ...], factors: tuple[Factors, ...] | None) -> Iterable[_Task]:
@@ -188,8 +188,8 @@ def _merge(
     found = []
     for nth in np.flatnonzero(ranks >= least).tolist():
         row = int(rows[nth])
-        hit = (task.number, row, int(totals[nth]), int(factors[nth]))
-        found.append((-int(ranks[nth]), task.block.id_of(row), hit))
+        hit = (task.block.id_of(row), int(totals[nth]), int(factors[nth]))
+        found.append((-int(ranks[nth]), hit))
     return sorted(best + found)[: query.limit]
 
 

@@ -14,7 +14,7 @@ from synapse.core.errors import Busy, Refused, StorageError
 from synapse.core.memory.record import Identity
 from synapse.core.messages import Push
 from synapse.driver import recall
-from synapse.driver.searches import Searches
+from synapse.driver.searches import LATELY_S, STEADY, Searches
 from synapse.operations.recalling import RESULTS_MAX, TOKENS_MAX, Sought, moment_ms
 from synapse.replies import Recall
 from tests.driving import Driven, running, spore, until
@@ -399,6 +399,47 @@ async def test_whoever_goes_away_frees_no_place_before_the_work_is_done() -> Non
     searches.close()
     with pytest.raises(Busy, match="stopping"):
         await searches.run(work)
+
+
+async def test_searches_that_take_next_to_nothing_are_made_where_they_are_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, loop = [0.0], threading.get_ident()
+    monkeypatch.setattr("synapse.driver.searches.time.monotonic", lambda: clock[0])
+    searches = Searches()
+
+    def taking(seconds: float) -> Callable[[], int]:
+        def work() -> int:
+            clock[0] += seconds
+            return threading.get_ident()
+
+        return work
+
+    for _ in range(STEADY):
+        assert await searches.run(taking(0.001), brief=True) != loop
+    assert await searches.run(taking(0.001), brief=True) == loop
+    assert await searches.run(taking(0.001)) != loop  # nobody said that it would be brief
+    assert await searches.run(taking(1.0), brief=True) == loop  # wrong once
+    for _ in range(STEADY):
+        assert await searches.run(taking(0.001), brief=True) != loop
+    clock[0] += LATELY_S + 1
+    assert await searches.run(taking(0.001), brief=True) != loop
+    searches.close()
+    with pytest.raises(Busy, match="stopping"):
+        await searches.run(taking(0.001), brief=True)
+
+
+async def test_a_search_that_fails_where_it_is_asked_for_fails_there() -> None:
+    searches = Searches()
+    for _ in range(STEADY):
+        await searches.run(lambda: None, brief=True)
+
+    def work() -> None:
+        raise StorageError("the disk is gone")
+
+    with pytest.raises(StorageError, match="gone"):
+        await searches.run(work, brief=True)
+    searches.close()
 
 
 async def eventually(attempt: Callable[[], Any]) -> Any:

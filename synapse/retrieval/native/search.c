@@ -2,7 +2,7 @@
 
 #include "search.h"
 
-/* One for each thread, and kept: its sums are all zero between two searches. */
+/* One for each thread, and kept: its exact sums are all zero between two searches. */
 static _Thread_local Search *kept_search;
 
 static int run(Search *search, Task *tasks, size_t searched, size_t count)
@@ -33,7 +33,7 @@ static PyObject *report(const Search *search)
     PyObject *hits = PyList_New(search->found);
     for (u32 i = 0; hits && i < search->found; i++) {
         const Entry *entry = &search->best[i];
-        PyObject *hit = Py_BuildValue("(IIII)", entry->block, entry->row, entry->total,
+        PyObject *hit = Py_BuildValue("(y#II)", entry->id, (Py_ssize_t)ID_BYTES, entry->total,
                                       entry->factor);
         if (!hit || PyList_SetItem(hits, i, hit) < 0)
             Py_CLEAR(hits);
@@ -231,7 +231,7 @@ static PyObject *search_blocks(const Arguments *given, const Block **blocks, siz
 
 /* search(blocks, located, heads, weights, limit, floor, decay, now_s, step_s, since_s, until_s, factors,
           budget, kept)
-   -> ([(block, row, total, factor)], (postings read, rows rescored, blocks searched, cut)) */
+   -> ([(id, total, factor)], (postings read, rows rescored, blocks searched, cut)) */
 PyObject *kernel_search(PyObject *module, PyObject *args)
 {
     Arguments given;

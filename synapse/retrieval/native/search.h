@@ -13,7 +13,7 @@
 
 typedef struct {
     u64 rank;
-    u32 total, factor, block, row;
+    u32 total, factor;
     const u8 *id;
 } Entry;
 
@@ -71,7 +71,8 @@ typedef struct {
     u16 *reached; /* rows whose sums reached the bar */
     size_t reached_room;
     _Alignas(64) u16 small_sums[ROWS_MAX];
-    _Alignas(64) u8 tiny_sums[ROWS_MAX];
+    _Alignas(64) u16 based_sums[ROWS_MAX];
+    u32 base; /* of the sums of the block at hand */
     u16 rows[ROWS_MAX], their_sums[ROWS_MAX]; /* of the competitors */
 } Search;
 
@@ -278,7 +279,7 @@ static inline void rescore(Search *search, const Task *task, u32 row, u32 factor
     u32 total = total_of(search, task->block, row);
     search->rescored++;
     if (total)
-        offer(search, (Entry){(u64)total * factor, total, factor, task->number, row,
+        offer(search, (Entry){(u64)total * factor, total, factor,
                               task->block->start[IDS] + ID_BYTES * (u64)row});
 }
 

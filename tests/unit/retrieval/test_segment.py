@@ -28,7 +28,7 @@ def test_short_memories_come_first_and_each_keeps_its_terms_and_times(engine: En
             if place < 0:
                 assert row in (3, 7)
                 continue
-            assert whole.contents.id_at(place) == part.contents.id_at(row)
+            assert whole.contents.view.id_of(place) == part.contents.view.id_of(row)
             assert segment.verified_of(whole)[place] == segment.verified_of(part)[row]
             assert terms(whole, place) == terms(part, row)
 
