@@ -19,7 +19,7 @@ _IMPACT_MAX: Final = 255
 _SUM_MAX: Final = 255
 _FAIR_PART: Final = 2  # of the budget, every second posting is shared equally between the terms
 _BEGINNING: Final = 16  # postings: what it takes to begin a list
-_READINGS_MAX: Final = 18  # the heaviest
+_READINGS_MAX: Final = 128  # so that each adds something to a sum of eight bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,8 @@ def share_out(
 ) -> list[Reading]:
     """Down to which level each term is read, in so many of all blocks."""
     wanted = sorted((weight, term) for term, weight in enumerate(weights) if weight)
-    total = sum(weight for weight, _ in wanted[:-_READINGS_MAX])
-    wanted = wanted[-_READINGS_MAX:]
     budget -= min(_BEGINNING * len(wanted) * searched, budget // 2)
-    shares = []
+    shares, total = [], 0
     for weight, term in wanted:
         total += weight
         totals = [sum(each) for each in zip(*(part[term].totals for part in parts), strict=True)]
@@ -116,7 +114,7 @@ def share_out(
             high = part
         else:
             low = part + 1
-    kept = [share for share in shares if share.postings_at(low)]
+    kept = [share for share in shares[-_READINGS_MAX:] if share.postings_at(low)]
     most = 1 + _IMPACT_MAX * sum(share.weight for share in kept)
     readings = []
     for share in kept:

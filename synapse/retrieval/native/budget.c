@@ -102,7 +102,7 @@ static u64 postings_at(const Search *search, const Reading *one, u64 part)
 
 #define FAIR_PART 2 /* of the budget, every second posting is shared equally between the terms */
 #define BEGINNING 16 /* postings: what it takes to begin a list, by a regression over 400 questions */
-#define READINGS_MAX 18 /* the heaviest: what else a long question asks for hardly finds anything */
+#define READINGS_MAX 128 /* so that each adds something to a sum of eight bits */
 
 /* Decides down to which level each term is read; gives how many terms are.
 
@@ -119,10 +119,6 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
         if (search->weights[t])
             readings[used++] = (Reading){.term = t, .weight = search->weights[t]};
     qsort(readings, used, sizeof(Reading), compare_readings);
-    u32 light = used > READINGS_MAX ? used - READINGS_MAX : 0;
-    for (u32 i = 0; i < light; i++)
-        sum += readings[i].weight;
-    memmove(readings, readings + light, sizeof(Reading) * (used -= light));
     u64 begun = (u64)BEGINNING * used * searched, half = search->budget / 2;
     u64 budget = search->budget - (begun < half ? begun : half);
     for (u32 i = 0; i < used; i++) {
@@ -143,7 +139,7 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
         else
             low = part + 1;
     }
-    for (u32 i = 0; i < used; i++) {
+    for (u32 i = used > READINGS_MAX ? used - READINGS_MAX : 0; i < used; i++) {
         u32 level = level_for(low, &readings[i], search->totals[readings[i].term].base);
         if (level >= LEVELS || !search->totals[readings[i].term].at[level])
             continue;
@@ -220,22 +216,32 @@ static u32 sum_block(Search *search, u32 nth, u32 last, const Reading *readings,
     return count;
 }
 
-#define FACTORS_AHEAD 16 /* rows */
-
-static void take_reached(Search *search, const Task *task, u32 number, u32 count,
-                         Candidates *all)
+/* Takes the rows that reached the bar out of the sums, and asks for what their factors are made of. */
+static u32 collect(Search *search, const Task *task, u32 count)
 {
-    for (u32 i = 0; i < count && i < FACTORS_AHEAD; i++)
-        fetch_factor(search, task, search->reached[i]);
+    u32 collected = 0;
     for (u32 i = 0; i < count; i++) {
         u32 row = search->reached[i], sum = search->based_sums[row] - search->base;
-        if (i + FACTORS_AHEAD < count)
-            fetch_factor(search, task, search->reached[i + FACTORS_AHEAD]);
         if (!sum)
             continue;
         sum = sum < SUM_MAX ? sum : SUM_MAX; /* unless the segment is damaged, none is greater */
         search->based_sums[row] = (u16)search->base;
-        add_candidate(all, (u64)sum * factor_of(search, task, row), number, row);
+        search->collected[collected++] = (Collected){(u16)row, (u16)sum};
+        fetch_factor(search, task, row);
+    }
+    return collected;
+}
+
+/* Of equals the earlier block's come first, so the blocks are admitted in their order. */
+static void admit(const Search *search, const Task *task, u32 number, u32 count, Candidates *all)
+{
+    u64 greatest = count ? greatest_factor(search, task) : 0;
+    all->least = all->worst ? all->worst + 1 : 0;
+    for (u32 i = 0; i < count; i++) {
+        u64 sum = search->collected[i].sum;
+        u32 row = search->collected[i].row;
+        if (sum * greatest >= all->least)
+            add_candidate(all, sum * factor_of(search, task, row), number, row);
     }
 }
 
@@ -268,28 +274,36 @@ static int make_reached(Search *search, const Reading *readings, u32 used)
     return search->reached ? 0 : -1;
 }
 
+#define WAITING_MAX 256 /* rows: of more, the first have come by the time the last are asked for */
+
 static int sum_up(Search *search, const Task *tasks, size_t searched, Reading *readings, u32 used,
                   Candidates *all)
 {
-    u32 part = UINT32_MAX;
+    u32 part = UINT32_MAX, waiting = 0, last = 0;
     if (make_reached(search, readings, used) < 0)
         return -1;
-    for (size_t i = 0; i < searched; i++) {
+    for (u32 i = 0; i < searched; i++) {
         const Task *task = &tasks[i];
         if (task->part != part) {
             part = task->part;
             turn_to(search, part, readings, used);
         }
-        u32 greatest = greatest_factor(search, task);
-        all->least = all->worst ? all->worst + 1 : 0; /* of equals the earlier block's come first */
-        u64 bar = (all->least + greatest - 1) / greatest;
+        u64 greatest = greatest_factor(search, task), least = all->worst ? all->worst + 1 : 0;
+        u64 bar = (least + greatest - 1) / greatest;
         if (bar > SUM_MAX)
             continue;
         u32 reached = sum_block(search, task->nth, search->part_blocks[part], readings, used,
                                 bar ? (u32)bar : 1);
-        take_reached(search, task, (u32)i, reached, all);
+        admit(search, &tasks[last], last, waiting, all); /* what was asked for has come meanwhile */
+        waiting = collect(search, task, reached);
+        last = i;
+        if (waiting > WAITING_MAX) {
+            admit(search, task, i, waiting, all);
+            waiting = 0;
+        }
         search->blocks++;
     }
+    admit(search, &tasks[last], last, waiting, all);
     return 0;
 }
 
@@ -329,6 +343,7 @@ FETCHING void fetch_candidates(const Search *search, const Task *tasks, const Ca
         if (from <= to && to <= block->count[FORWARD] && to - from < RECORD_MAX)
             for (; record < end; record += 64)
                 __builtin_prefetch(record);
+        fetch_factor(search, &tasks[spot.task], spot.row);
         if (!i || spot_of(all->at[i - 1]).task != spot.task)
             fetch_rares(search, &tasks[spot.task]);
     }

@@ -36,6 +36,10 @@ typedef struct {
     u16 row;
 } Rare;
 
+typedef struct {
+    u16 row, sum;
+} Collected;
+
 /* What was copied of a term in all parts together. */
 typedef struct {
     u32 base;
@@ -73,6 +77,7 @@ typedef struct {
     _Alignas(64) u16 small_sums[ROWS_MAX];
     _Alignas(64) u16 based_sums[ROWS_MAX];
     u32 base; /* of the sums of the block at hand */
+    Collected collected[ROWS_MAX]; /* of one block, the rows that reached the bar */
     u16 rows[ROWS_MAX], their_sums[ROWS_MAX]; /* of the competitors */
 } Search;
 
