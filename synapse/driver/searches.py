@@ -23,7 +23,7 @@ from synapse.core.errors import Busy
 AT_ONCE: Final = 4  # more than cores, because some wait for the disk; the hot loops run in parallel
 WAITING_MAX: Final = 256  # at a millisecond or two each, the last one waits for a tenth of a second
 RETRY_AFTER_MS: Final = 1_000
-BRIEF_S: Final = 0.005  # as long as any thread may keep the interpreter from the event loop
+BRIEF_S: Final = 0.005  # a tenth of what the event loop may be late in a hundredth of all cases
 STEADY: Final = 64  # brief ones in a row, before one is trusted to be brief: it may be wrong once
 LATELY_S: Final = 10.0  # what nobody has touched for longer may have left memory
 

@@ -31,9 +31,16 @@ HEADS_BYTES_MAX: Final = 7 << 25  # of copied lists: an index may take 300 MB of
 HEADS_BYTES_EACH: Final = 96  # for each memory, while that is less: about all that is asked for
 HEADS_BYTES_LEAST: Final = 1 << 23  # of some thousand terms in a few small segments
 
-
 Want = tuple[int, int]
 """The key of a term, and how many postings its lists are to hold at most."""
+
+
+@dataclass(slots=True)
+class _Copy:
+    """The lists of one term."""
+
+    heads: Heads
+    asked: int  # by which question, as `_Copied` counts
 
 
 @dataclass(slots=True)
@@ -44,31 +51,35 @@ class _Copied:
     since_s: float  # on the monotonic clock
     size: int = 0
     asked: int = 0  # questions so far
-    held: dict[Want, Heads] = field(default_factory=dict)
-    last: dict[Want, int] = field(default_factory=dict)  # the question that asked for it
+    held: dict[Want, _Copy] = field(default_factory=dict)
     common: list[int] | None = None  # terms to copy before they are asked for, the next at the end
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, wants: list[Want]) -> list[Heads | None]:
         """What one question asks for, as far as it is there."""
         self.asked += 1
-        self.last.update(dict.fromkeys(wants, self.asked))
-        return list(map(self.held.get, wants))
+        found: list[Heads | None] = []
+        for copy in map(self.held.get, wants):
+            if copy is not None:
+                copy.asked = self.asked
+            found.append(None if copy is None else copy.heads)
+        return found
 
     def put(self, want: Want, heads: Heads) -> None:
         with self.changing:
-            self.size += len(heads) - len(self.held.get(want, b""))
-            self.held[want] = heads
+            before = self.held.pop(want, None)
+            self.size += len(heads) - (0 if before is None else len(before.heads))
+            self.held[want] = _Copy(heads, self.asked)
             if self.size > self.size_max:
                 self._shrink()
 
     def _shrink(self) -> None:
         """Make room for some time: looking for what was asked last takes a while."""
-        for want in sorted(self.held, key=lambda want: self.last.get(want, 0)):
+        for want, copy in sorted(self.held.items(), key=lambda item: item[1].asked):
             if self.size <= self.size_max * 3 // 4 or len(self.held) == 1:
-                break
-            self.size -= len(self.held.pop(want))
-        self.last = {want: self.last.get(want, 0) for want in self.held}
+                return
+            self.size -= len(copy.heads)
+            del self.held[want]
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,7 +92,7 @@ class ProfileTable:
         self._remembered: list[tuple[Asked, Factors]] = []
 
     def factors(self, asked: Asked) -> Factors:
-        """By profile, the trust factor or 0; None when all have the factor 1."""
+        """The trust factor or 0, by profile or of all; what differs has to be looked up by row."""
         for one, found in self._remembered:
             if one.same_as(asked):
                 return found
@@ -114,9 +114,8 @@ class ProfileTable:
                 _keep_only(factors, self._columns[name].get(value))
         if asked.wanted.tag is not None:
             _keep_only(factors, self._tagged.get(asked.wanted.tag))
-        if asked.trust is None and factors.all():
-            return None
-        return factors.tobytes(), int(factors.max(initial=0))
+        greatest = int(factors.max(initial=0))
+        return greatest if (factors == greatest).all() else (factors.tobytes(), greatest)
 
 
 def _keep_only(factors: npt.NDArray[np.uint32], rows: npt.NDArray[np.intp] | None) -> None:

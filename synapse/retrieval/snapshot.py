@@ -80,7 +80,9 @@ class Snapshot:
             return hits
         terms = list(asked)
         located = self._located(engine, terms)
-        holders = [sum([held for held, _ in its]) for its in zip(*located, strict=True)]
+        holders = [held for held, _ in located[0]]
+        for part in located[1:]:
+            holders = [held + its for held, (its, _) in zip(holders, part, strict=True)]
         heads = None
         if budget and sum(holders) > budget:
             heads = self._heads(engine, terms, located, _most_read(holders, budget))
@@ -229,10 +231,10 @@ def _terms(
     asked = asked_by(wanted, by)
     factors = None if asked is None else now.factors(asked)
     if wanted.since_ms is not None or wanted.until_ms is not None:
-        known = factors or (None,) * len(now.segments)
+        known = factors or (ranking.ONE,) * len(now.segments)
         factors = tuple(
             [
-                found if _made_within(each, since_s, until_s) else _nothing(each)
+                found if _made_within(each, since_s, until_s) else 0
                 for each, found in zip(now.segments, known, strict=True)
             ]
         )
@@ -249,8 +251,3 @@ def _made_within(each: Segment, since_s: int, until_s: int) -> bool:
     """Whether any memory of the segment may have been made then."""
     header = each.contents.header
     return header.last_created_s >= since_s and header.first_created_s < until_s
-
-
-def _nothing(each: Segment) -> Factors:
-    """What keeps a whole segment out."""
-    return bytes(4 * each.contents.header.profiles), 0

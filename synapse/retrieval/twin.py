@@ -25,7 +25,7 @@ ONE: Final = 1 << 16  # a factor of 1
 ID_BYTES: Final = 32
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap | array[int]"
-Factors = tuple[Buffer, int] | None
+Factors = tuple[Buffer, int] | int  # of each profile, and the greatest; or one of them all
 Hit = tuple[bytes, int, int]  # id, total, factor
 Counts = tuple[int, int, int, bool]  # postings read, rows totalled, blocks searched, cut
 

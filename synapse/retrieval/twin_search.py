@@ -34,7 +34,7 @@ class _Query:
 class _Task:
     block: Block
     number: int
-    factors: Long | None  # by profile
+    factors: Long | None  # by profile; None: all are the greatest
     greatest: int
 
 
@@ -83,9 +83,9 @@ def search(
 
 def _tasks(blocks: tuple[Block, ...], factors: tuple[Factors, ...] | None) -> Iterable[_Task]:
     for number, block in enumerate(blocks):
-        own = factors[number] if factors is not None else None
-        if own is None:
-            task = _Task(block, number, None, ONE)
+        own = factors[number] if factors is not None else ONE
+        if isinstance(own, int):
+            task = _Task(block, number, None, own)
         else:
             task = _Task(block, number, np.frombuffer(own[0], "<u4").astype(np.uint64), own[1])
         if task.greatest and block.rows:
@@ -157,7 +157,7 @@ def _totals(query: _Query, task: _Task) -> tuple[Integers, int]:
 def _factors(query: _Query, task: _Task, rows: npt.NDArray[np.intp]) -> Long:
     """The factor of each of these rows; 0 for those that are removed or filtered out."""
     block = task.block
-    factors = np.full(len(rows), ONE, dtype=np.uint64)
+    factors = np.full(len(rows), task.greatest, dtype=np.uint64)
     if task.factors is not None:
         profiles = block["profiles"]
         factors = task.factors[profiles[rows] if len(profiles) else np.zeros_like(rows)]

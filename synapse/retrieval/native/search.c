@@ -44,7 +44,7 @@ static PyObject *report(const Search *search)
                          search->cut ? Py_True : Py_False);
 }
 
-/* What each block's profiles are worth: None for all the same, or (factors, the greatest). */
+/* What each block's profiles are worth: one number for all, or (factors, the greatest). */
 static int take_tasks(const Search *search, PyObject *factors, const Block **blocks, size_t count,
                       Task *tasks, Py_buffer *views, size_t *taken)
 {
@@ -57,10 +57,16 @@ static int take_tasks(const Search *search, PyObject *factors, const Block **blo
         for (; i >= first + search->part_blocks[part]; part++)
             first += search->part_blocks[part];
         Task task = {blocks[i], NULL, ONE, (u32)i, part, (u32)i - first, 0};
-        PyObject *each = factors == Py_None ? Py_None : PyTuple_GetItem(factors, (Py_ssize_t)i);
-        if (!each)
-            return -1;
-        if (each != Py_None) {
+        PyObject *each = factors == Py_None ? NULL : PyTuple_GetItem(factors, (Py_ssize_t)i);
+        if (each && PyLong_Check(each)) {
+            unsigned long factor = PyLong_AsUnsignedLong(each);
+            if (factor > ONE) {
+                if (!PyErr_Occurred())
+                    PyErr_SetString(PyExc_ValueError, "a factor is at most 1");
+                return -1;
+            }
+            task.greatest_factor = (u32)factor;
+        } else if (each) {
             if (!PyArg_ParseTuple(each, "y*I", &views[i], &task.greatest_factor))
                 return -1;
             if ((u64)views[i].len != 4 * (u64)blocks[i]->profiles) {

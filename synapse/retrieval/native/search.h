@@ -19,7 +19,7 @@ typedef struct {
 
 typedef struct {
     const Block *block;
-    const u32 *factors; /* by profile; 0 keeps a row out; NULL: all are ONE */
+    const u32 *factors; /* by profile; 0 keeps a row out; NULL: all are the greatest */
     u32 greatest_factor, number;
     u32 part, nth; /* of what was looked up together, and the block's number in it */
     u64 bound;
@@ -199,7 +199,7 @@ static inline u32 factor_of(const Search *search, const Task *task, u32 row)
         if (created_s < search->since_s || created_s >= search->until_s)
             return 0;
     }
-    u32 factor = ONE;
+    u32 factor = task->greatest_factor;
     if (task->factors) {
         u32 profile = block->count[PROFILES] ? U16(block, PROFILES)[row] : 0;
         factor = profile < block->profiles ? task->factors[profile] : 0;

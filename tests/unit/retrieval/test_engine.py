@@ -12,6 +12,7 @@ from synapse.retrieval.analysis import STOP_WORDS, keys
 from synapse.retrieval.engine import COMPILED, NUMPY, Engine
 from synapse.retrieval.layout import Profile, Rows
 from synapse.retrieval.snapshot import words_of
+from synapse.retrieval.twin import Factors, Hit
 
 pytestmark = pytest.mark.skipif(COMPILED is None, reason="no compiler was there")
 BM25 = (bm25.K1, bm25.B, bm25.REFERENCE_LENGTH)
@@ -117,6 +118,32 @@ def test_both_copy_the_same_heads_of_lists(most: int) -> None:
         sizes.append([len(engine.heads(blocks, places, most)) for _, places in located])
     header = sizes[0][0] - sizes[1][0]  # which the twin has no need of
     assert [size - header for size in sizes[0]] == sizes[1]
+
+
+def search(engine: Engine, data: bytes, asked: bytes, factors: Factors) -> list[Hit]:
+    blocks = (engine.block(data, None, None, None, None),)
+    located = (engine.locate(blocks, asked),)
+    weights = np.full(len(asked) // 4, 3000, dtype="<u4").tobytes()
+    ever = (1 << 32) - 1
+    found, _ = engine.search(
+        blocks, located, None, weights, 10, 0, None, 0, 1, 0, ever, (factors,), 0, 16
+    )
+    return found
+
+
+def test_one_factor_of_all_is_the_same_factor_of_each() -> None:
+    packed = postings(1, 300, terms=40)
+    data = segment(compiled(), packed, 300)
+    asked = np.unique(np.frombuffer(packed, dtype="<u8") >> np.uint64(24)).astype("<u4").tobytes()
+    for engine in (compiled(), NUMPY):
+        for factor in (0, 50_000, 1 << 16):
+            each = np.array([factor], dtype="<u4").tobytes(), factor  # there is one profile
+            found = search(engine, data, asked, factor)
+            assert found == search(engine, data, asked, each)
+            assert all(hit[2] == factor for hit in found) and bool(found) == bool(factor)
+    for nonsense in (-1, (1 << 16) + 1):
+        with pytest.raises((ValueError, OverflowError)):
+            search(compiled(), data, asked, nonsense)
 
 
 @pytest.mark.parametrize("seed", range(30))
