@@ -21,7 +21,12 @@ typedef struct {
 static void keep_the_best(Candidates *all)
 {
     u64 *at = all->at;
-    u32 low = 0, high = all->count;
+    u32 low = 0, high = 0;
+    for (u32 i = 0; i < all->count; i++) { /* no branch: none could be guessed */
+        at[high] = at[i];
+        high += at[i] >> 32 >= all->worst;
+    }
+    all->count = high;
     if (all->count <= all->kept)
         return;
     while (high - low > 1) {
@@ -75,6 +80,7 @@ typedef struct {
     const u16 *row;
     const u8 *impact;
     u8 adds[IMPACT_MAX + 1]; /* what a posting of each impact adds to a sum */
+    u32 most; /* that a row's postings up to this term's add */
 } Reading;
 
 static int compare_readings(const void *a, const void *b)
@@ -154,12 +160,14 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
 static void weigh_impacts(Reading *readings, u32 used)
 {
     u64 most = 1, room = SUM_MAX - used;
+    u32 sum = 0;
     for (u32 i = 0; i < used; i++)
         most += (u64)readings[i].weight * IMPACT_MAX;
     for (u32 i = 0; i < used; i++) {
         u64 each = ((u64)readings[i].weight * room << 16) / most;
         for (u32 impact = 0; impact <= IMPACT_MAX; impact++)
             readings[i].adds[impact] = (u8)((impact * each >> 16) + 1);
+        readings[i].most = sum += readings[i].adds[IMPACT_MAX];
     }
 }
 
@@ -203,6 +211,15 @@ static u32 sum_block(Search *search, u32 nth, u32 last, const Reading *readings,
         u32 n = one->counts[nth];
         if (nth + AHEAD < last)
             fetch_list(one, nth + AHEAD);
+        search->read += n;
+        if (base + one->most < bar) { /* no row can reach it yet */
+#pragma GCC unroll 4
+            for (u32 j = 0; j < n; j++) {
+                u32 sum = sums[row[j]];
+                sums[row[j]] = (u16)((sum > base ? sum : base) + one->adds[impact[j]]);
+            }
+            continue;
+        }
 #pragma GCC unroll 4
         for (u32 j = 0; j < n; j++) {
             u32 sum = sums[row[j]];
@@ -211,7 +228,6 @@ static u32 sum_block(Search *search, u32 nth, u32 last, const Reading *readings,
             if (__builtin_expect(sum >= bar, 0))
                 reached[count++] = row[j];
         }
-        search->read += n;
     }
     return count;
 }
