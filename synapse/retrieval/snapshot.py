@@ -84,7 +84,7 @@ class Snapshot:
         for part in located[1:]:
             holders = [held + its for held, (its, _) in zip(holders, part, strict=True)]
         heads = None
-        if budget and sum(holders) > budget:
+        if budget:
             heads = self._heads(engine, terms, located, _most_read(holders, budget))
         found, counts = engine.search(
             self.blocks,
@@ -204,11 +204,13 @@ def _weights(asked: Counter[int], holders: Sequence[int], living: int) -> Iterat
 
 def _most_read(holders: Sequence[int], budget: int) -> list[int]:
     """How many postings of each term may be read at most."""
-    rarest = sorted(range(len(holders)), key=holders.__getitem__)[:RAREST]
+    rarest, part = len(holders), 1  # while all fits, all is read
+    if sum(holders) > budget:
+        rarest, part = RAREST, RAREST_PART
     most = [budget // OTHERS_PART] * len(holders)
-    for term in rarest:
+    for term in sorted(range(len(holders)), key=holders.__getitem__)[:rarest]:
         if holders[term] > most[term]:  # else all of it is read anyway
-            most[term] = budget // RAREST_PART
+            most[term] = budget // part
     return most
 
 

@@ -5,6 +5,9 @@
 
 #include "search.h"
 
+/* Where all postings are fewer than the budget, the same is done with all of them: it is quicker than
+   an exact search, and nearly always it can be told afterwards that nothing was missed. */
+
 #define RANK_STEP 14 /* bits; a rank has 24 */
 #define RANKS (1 << (24 - RANK_STEP))
 
@@ -146,7 +149,8 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
             low = part + 1;
     }
     for (u32 i = used > READINGS_MAX ? used - READINGS_MAX : 0; i < used; i++) {
-        u32 level = level_for(low, &readings[i], search->totals[readings[i].term].base);
+        u32 base = search->totals[readings[i].term].base;
+        u32 level = search->cut ? level_for(low, &readings[i], base) : base;
         if (level >= LEVELS || !search->totals[readings[i].term].at[level])
             continue;
         readings[kept] = readings[i];
@@ -405,6 +409,30 @@ static int rescore_candidates(Search *search, const Task *tasks, Candidates *all
     return 0;
 }
 
+/* Whether everything that was asked for was copied, and can be read. */
+int all_copied(const Search *search)
+{
+    for (u32 t = 0; t < search->terms; t++)
+        if (search->totals[t].base)
+            return 0;
+    return search->terms <= READINGS_MAX;
+}
+
+/* Whether no row that was left out can belong to the best, if all postings were read. A sum is more
+   than its share of eight bits of the total, but for what was cut off of each term's: together less
+   than one, see `weigh_impacts`. */
+static int proven(const Search *search, const Candidates *all, const Reading *readings, u32 used)
+{
+    u64 least = UINT32_MAX, most = 1;
+    if (all->count < all->kept)
+        return 1; /* none was left out */
+    for (u32 i = 0; i < all->count; i++)
+        least = all->at[i] >> 32 < least ? all->at[i] >> 32 : least;
+    for (u32 i = 0; i < used; i++)
+        most += (u64)readings[i].weight * IMPACT_MAX;
+    return (least + ONE) * most <= threshold(search) * (SUM_MAX - used);
+}
+
 int search_within_budget(Search *search, const Task *tasks, size_t searched, size_t count)
 {
     u32 room = 8 * search->kept;
@@ -419,6 +447,7 @@ int search_within_budget(Search *search, const Task *tasks, size_t searched, siz
         keep_the_best(&all);
         failed = failed || by_block(&all, searched) < 0
             || rescore_candidates(search, tasks, &all) < 0;
+        search->proven = !failed && !search->cut && proven(search, &all, readings, used);
     }
     free(all.at);
     free(readings);

@@ -11,10 +11,16 @@ static int run(Search *search, Task *tasks, size_t searched, size_t count)
     for (size_t i = 0; i < searched && searched < count; i++)
         for (u32 t = 0; t < search->terms; t++)
             cost += place_of(search, &tasks[i], t)->n;
-    search->cut = search->budget && search->heads && cost > search->budget && count <= TASKS_MAX;
-    int failed = search->cut ? search_within_budget(search, tasks, searched, count)
-                             : search_exactly(search, tasks, searched);
-    return failed;
+    int bounded = search->budget && search->heads && count <= TASKS_MAX;
+    search->cut = bounded && cost > search->budget;
+    if (search->cut || (bounded && searched && all_copied(search))) {
+        int failed = search_within_budget(search, tasks, searched, count);
+        if (failed || search->cut || search->proven)
+            return failed;
+        search->found = search->ranked = 0;
+        search->read = search->rescored = search->blocks = 0;
+    }
+    return search_exactly(search, tasks, searched);
 }
 
 /* The best first: takes the heap apart from the end. */

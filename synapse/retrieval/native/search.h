@@ -58,6 +58,7 @@ typedef struct {
     u64 budget, read, rescored, blocks;
     u32 kept;  /* rescored at most, when the budget cuts */
     int cut, timed;
+    int proven; /* nothing was cut, and nothing missed */
     Entry *best; /* a heap, the worst first */
     u32 found;
     u64 *ranks;  /* a heap of what at least so many rows will reach */
@@ -83,6 +84,7 @@ typedef struct {
 
 int search_exactly(Search *search, Task *tasks, size_t count);
 int search_within_budget(Search *search, const Task *tasks, size_t searched, size_t count);
+int all_copied(const Search *search);
 
 /* The best so far. */
 

@@ -146,6 +146,28 @@ def test_one_factor_of_all_is_the_same_factor_of_each() -> None:
             search(compiled(), data, asked, nonsense)
 
 
+def test_that_nothing_was_missed_is_found_out_or_an_exact_search_follows() -> None:
+    """With a budget that nothing exceeds: only so many rows are totalled where that is enough."""
+    engine, ever, proven = compiled(), (1 << 32) - 1, 0
+    for seed in range(60):
+        random = Random(seed)
+        packed = postings(seed, 3000, terms=40)
+        blocks = tuple(
+            engine.block(segment(engine, packed, 3000), None, None, None, None) for _ in range(2)
+        )
+        keys = np.unique(np.frombuffer(packed, dtype="<u8") >> np.uint64(24)).astype("<u4")
+        asked = random.sample(keys.tolist(), random.randint(1, 6))
+        weights = np.array([random.randint(1, 40_000) for _ in asked], dtype="<u4").tobytes()
+        located = (engine.locate(blocks, np.array(asked, dtype="<u4").tobytes()),)
+        whole = ([engine.heads(blocks, places, 1 << 20) for _, places in located[0]],)
+        terms = weights, 5, 0, None, 0, 1, 0, ever, None
+        found, counts = engine.search(blocks, located, whole, *terms, 1 << 20, 40)
+        expected, _ = engine.search(blocks, located, None, *terms, 0, 40)
+        assert found == expected and not counts[3]
+        proven += counts[1] == 40
+    assert 10 < proven < 60
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_no_damage_makes_the_compiled_search_read_beyond_a_segment(seed: int) -> None:
     """It may answer nonsense, or refuse; a crash would end the test run."""

@@ -8,7 +8,7 @@ import pytest
 
 from synapse.core.memory.memory import Memory
 from synapse.ports import ANY, Filter, Index, Labels, Ranking
-from synapse.retrieval import directory, layout
+from synapse.retrieval import directory, layout, snapshot
 from synapse.retrieval.engine import BEST, NUMPY
 from synapse.retrieval.inverted import InvertedIndex
 from synapse.retrieval.scan import ScanIndex
@@ -192,6 +192,27 @@ def test_both_engines_cut_alike_when_the_budget_is_spent(
         if one.exact:
             assert one == indexes[0].search(query, limit=10, ranking=ranking, wanted=wanted)
     assert cut > 10
+
+
+def test_what_a_budget_leaves_whole_is_answered_exactly_however_few_rows_are_totalled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(directory, "SEGMENTS_LEAST", 1)
+    monkeypatch.setattr(layout, "ROWS_MAX", 1000)
+    random = Random(6)
+    added = thousands(random, 3_000)
+    index, scan = InvertedIndex(head_rows=500), ScanIndex()
+    for first in range(0, len(added), 300):
+        index.add(added[first : first + 300])
+        scan.add(added[first : first + 300])
+        index.maintain(steps=3)
+    for _ in range(150):
+        monkeypatch.setattr(snapshot, "RESCORED_MAX", random.choice([3, 10, 40]))
+        query = " ".join(random.choice(added).text.split()[: random.randint(1, 30)])
+        ranking, wanted = a_ranking(random), a_filter(random)
+        expected = scan.search(query, limit=3, ranking=ranking, wanted=wanted)
+        found = index.search(query, limit=3, budget=1 << 20, ranking=ranking, wanted=wanted)
+        assert found == expected and found.exact
 
 
 def test_what_was_looked_up_is_forgotten_when_it_no_longer_holds(
