@@ -55,7 +55,7 @@ class _Copied:
     common: list[int] | None = None  # terms to copy before they are asked for, the next at the end
     changing: threading.Lock = field(default_factory=threading.Lock)
 
-    def get(self, wants: list[Want]) -> list[Heads | None]:
+    def get(self, wants: Sequence[Want]) -> list[Heads | None]:
         """What one question asks for, as far as it is there."""
         self.asked += 1
         found: list[Heads | None] = []
@@ -136,17 +136,20 @@ class Directory:
     def heads(
         self,
         engine: Engine,
-        wanted: Sequence[int],
+        wants: Sequence[Want],
         located: Sequence[Located],
-        most: Sequence[int],
+        *,
+        share: float = 1.0,
+        least: int = 0,
     ) -> list[Heads]:
-        """The lists of these terms, each as far as so many postings go."""
-        wants = list(zip(wanted, most, strict=True))
+        """The lists of these terms, each as far as so many postings go: this directory's share of
+        what is wanted of all, and at least some more."""
         found = self._copied.get(wants)
         if None in found:
             for nth, (want, heads) in enumerate(zip(wants, found, strict=True)):
                 if heads is None:
-                    found[nth] = fresh = engine.heads(self._blocks(), located[nth][1], want[1])
+                    most = least + int(want[1] * share)
+                    found[nth] = fresh = engine.heads(self._blocks(), located[nth][1], most)
                     self._copied.put(want, fresh)
         return cast("list[Heads]", found)
 
@@ -161,7 +164,7 @@ class Directory:
             copied.common = _commonest(self.segments[len(self.segments) // 2])
         some = copied.common[-WARMED_AT_ONCE:]
         if some and copied.size < copied.size_max * WARMED_PART:
-            self.heads(engine, some, self.locate(engine, some), [most] * len(some))
+            self.heads(engine, [(key, most) for key in some], self.locate(engine, some))
             del copied.common[-WARMED_AT_ONCE:]
 
     @property

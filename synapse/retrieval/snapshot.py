@@ -23,8 +23,8 @@ _REMEMBERED_MAX: Final = 15
 EXACT_MAX: Final = 1 << 20  # memories up to which an exact search is as quick as a cut one
 # Chosen at ten million among pieces of the judged documents themselves: three quarters as many, or
 # two rarest terms instead of three, find the memory that holds eight words of a question less often
-# (96 instead of 98 in 100).
-BUDGET: Final = 1 << 18  # postings
+# (96 or 97 instead of 98 in 100).
+BUDGET: Final = 280_000  # postings
 RESCORED_MAX: Final = 320  # with a budget; a quarter more find little more and take 1/50 longer
 # So much of the budget at most is copied of a term: of the few rarest of a question, which are read
 # furthest, and of all others, of which only the heads tell anything.
@@ -122,12 +122,12 @@ class Snapshot:
                 ],
             )
         full, newer = self.directories
+        wants = list(zip(terms, most, strict=True))
         # Several times its share, for the newer part is never read alone.
         share = 4 * newer.living / max(1, self.living)
-        least = {its: HEADS_LEAST + int(its * share) for its in set(most)}
         return (
-            full.heads(engine, terms, located[0], most),
-            newer.heads(engine, terms, located[1], [least[its] for its in most]),
+            full.heads(engine, wants, located[0]),
+            newer.heads(engine, wants, located[1], share=share, least=HEADS_LEAST),
         )
 
     def warm(self, engine: Engine) -> None:

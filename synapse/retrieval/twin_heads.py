@@ -18,7 +18,7 @@ _COUNT_MAX: Final = 65_535  # a count is 16 bits wide
 _IMPACT_MAX: Final = 255
 _SUM_MAX: Final = 255
 _FAIR_PART: Final = 2  # of the budget, every second posting is shared equally between the terms
-_BEGINNING: Final = 16  # postings: what it takes to begin a list
+_BEGINNING: Final = 32  # postings: what it takes to begin a list
 _READINGS_MAX: Final = 128  # so that each adds something to a sum of eight bits
 
 

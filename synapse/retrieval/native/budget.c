@@ -110,7 +110,7 @@ static u64 postings_at(const Search *search, const Reading *one, u64 part)
 }
 
 #define FAIR_PART 2 /* of the budget, every second posting is shared equally between the terms */
-#define BEGINNING 16 /* postings: what it takes to begin a list, by a regression over 400 questions */
+#define BEGINNING 32 /* postings: what it takes to begin a list, by a regression over 400 questions */
 #define READINGS_MAX 128 /* so that each adds something to a sum of eight bits */
 
 /* Decides down to which level each term is read; gives how many terms are.

@@ -37,7 +37,7 @@ def test_what_is_kept_is_what_the_engine_finds(engine: Engine) -> None:
     for _ in range(2):  # looked up, and then remembered
         located = known.locate(engine, wanted)
         assert located == fresh
-        copied = known.heads(engine, wanted, located, [20] * len(wanted))
+        copied = known.heads(engine, [(key, 20) for key in wanted], located)
         for (_, places), heads in zip(located, copied, strict=True):
             assert len(heads) == len(engine.heads(blocks, places, 20))
 
@@ -46,7 +46,7 @@ def test_copied_lists_stay_within_their_room() -> None:
     its = segments(BEST)
     known, wanted = Directory.of(its, 3_000), keys(its)
     for most in range(10, 60, 5):
-        known.heads(BEST, wanted, known.locate(BEST, wanted), [most] * len(wanted))
+        known.heads(BEST, [(key, most) for key in wanted], known.locate(BEST, wanted))
         assert known.copied_bytes <= 3_000
 
 
@@ -63,7 +63,7 @@ def test_the_commonest_terms_are_copied_before_anybody_asks(
     assert before > 0
     held = view["lists"][view["frequent_starts"]]
     commonest = array("I", [int(view["frequent_keys"][int(np.argmax(held))])])
-    known.heads(BEST, commonest, known.locate(BEST, commonest), [50])
+    known.heads(BEST, [(commonest[0], 50)], known.locate(BEST, commonest))
     assert known.copied_bytes == before
 
 
@@ -79,7 +79,7 @@ def test_warming_ends_when_its_part_of_the_room_is_full(monkeypatch: pytest.Monk
 def test_a_removal_forgets_places_and_keeps_lists() -> None:
     its = segments(BEST)
     known, wanted = Directory.of(its, ROOMY), keys(its)
-    known.heads(BEST, wanted, known.locate(BEST, wanted), [20] * len(wanted))
+    known.heads(BEST, [(key, 20) for key in wanted], known.locate(BEST, wanted))
     fewer = (segment.with_removed(BEST, its[0], list(range(200))), *its[1:])
     after = known.followed_by(fewer)
     assert after.copied_bytes == known.copied_bytes
@@ -92,6 +92,6 @@ def test_a_removal_forgets_places_and_keeps_lists() -> None:
 def test_other_segments_begin_a_new_directory() -> None:
     its = segments(BEST)
     known, wanted = Directory.of(its, ROOMY), keys(its)
-    known.heads(BEST, wanted, known.locate(BEST, wanted), [20] * len(wanted))
+    known.heads(BEST, [(key, 20) for key in wanted], known.locate(BEST, wanted))
     assert known.followed_by(its) is known
     assert known.followed_by(its[:-1]).copied_bytes == 0
