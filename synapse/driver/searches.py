@@ -31,13 +31,21 @@ Result = TypeVar("Result")
 
 
 class Searches:
-    """Runs work in threads, for one event loop."""
+    """Runs work for one event loop: in threads, or on it."""
 
-    def __init__(self, *, at_once: int = AT_ONCE, waiting_max: int = WAITING_MAX) -> None:
+    def __init__(
+        self,
+        *,
+        at_once: int = AT_ONCE,
+        waiting_max: int = WAITING_MAX,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` gives seconds that only ever grow."""
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="recall")
         self._unfinished_max = at_once + waiting_max
         self._unfinished = 0
         self._closed = False
+        self._clock = clock
         self._brief = 0  # in a row
         self._last_s = -math.inf  # when the last one ended
 
@@ -70,16 +78,16 @@ class Searches:
 
     def _steady(self) -> bool:
         """Whether the next one will be brief, as far as the last ones can tell."""
-        if time.monotonic() - self._last_s > LATELY_S:
+        if self._clock() - self._last_s > LATELY_S:
             self._brief = 0
         return self._brief >= STEADY
 
     def _timed(self, work: Callable[[], Result]) -> Result:
-        began_s = time.monotonic()
+        began_s = self._clock()
         try:
             return work()
         finally:  # in any thread: should one be miscounted, no harm is done
-            self._last_s = time.monotonic()
+            self._last_s = self._clock()
             self._brief = self._brief + 1 if self._last_s - began_s < BRIEF_S else 0
 
     def _finished(self, future: asyncio.Future[Any]) -> None:

@@ -401,12 +401,9 @@ async def test_whoever_goes_away_frees_no_place_before_the_work_is_done() -> Non
         await searches.run(work)
 
 
-async def test_searches_that_take_next_to_nothing_are_made_where_they_are_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_searches_that_take_next_to_nothing_are_made_where_they_are_asked_for() -> None:
     clock, loop = [0.0], threading.get_ident()
-    monkeypatch.setattr("synapse.driver.searches.time.monotonic", lambda: clock[0])
-    searches = Searches()
+    searches = Searches(clock=lambda: clock[0])
 
     def taking(seconds: float) -> Callable[[], int]:
         def work() -> int:
