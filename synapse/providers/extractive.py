@@ -161,13 +161,8 @@ def _learnt() -> Any:
 
 @cache
 def _stop_words() -> frozenset[str]:
-    return frozenset(_learnt().ENGLISH_STOP_WORDS) - _CONTENT_WORDS | {
-        "did",
-        "does",
-        "doing",
-        "s",
-        "t",
-    }
+    more = {"did", "does", "doing", "s", "t"}
+    return frozenset(_learnt().ENGLISH_STOP_WORDS) - _CONTENT_WORDS | more
 
 
 def _in_a_word(character: str) -> bool:

@@ -1,12 +1,12 @@
 /* With a budget: what was copied of each list (`heads.c`) is read down to an impact, as far as the
    budget allows; the rows with the best sums are then totalled exactly. Lin and Trotman (2015),
    "Anytime ranking for impact-ordered indexes", read what adds most to a total; how far each list
-   is read is chosen differently here, see `share_out`. */
+   is read is chosen differently here, see `share_out`.
+
+   Where all postings are fewer than the budget, the same is done with all of them: it is quicker than
+   an exact search, and nearly always it can be told afterwards that nothing was missed. */
 
 #include "search.h"
-
-/* Where all postings are fewer than the budget, the same is done with all of them: it is quicker than
-   an exact search, and nearly always it can be told afterwards that nothing was missed. */
 
 #define RANK_STEP 14 /* bits; a rank has 24 */
 #define RANKS (1 << (24 - RANK_STEP))
@@ -159,16 +159,23 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
     return kept;
 }
 
+/* More than any row's total can be. */
+static u64 above_all_totals(const Reading *readings, u32 used)
+{
+    u64 above = 1;
+    for (u32 i = 0; i < used; i++)
+        above += (u64)readings[i].weight * IMPACT_MAX;
+    return above;
+}
+
 /* What a posting of each impact adds to a sum: something, and beyond that as much of eight bits as it
    is of the greatest total there could be. */
 static void weigh_impacts(Reading *readings, u32 used)
 {
-    u64 most = 1, room = SUM_MAX - used;
+    u64 above = above_all_totals(readings, used), room = SUM_MAX - used;
     u32 sum = 0;
-    for (u32 i = 0; i < used; i++)
-        most += (u64)readings[i].weight * IMPACT_MAX;
     for (u32 i = 0; i < used; i++) {
-        u64 each = ((u64)readings[i].weight * room << 16) / most;
+        u64 each = ((u64)readings[i].weight * room << 16) / above;
         for (u32 impact = 0; impact <= IMPACT_MAX; impact++)
             readings[i].adds[impact] = (u8)((impact * each >> 16) + 1);
         readings[i].most = sum += readings[i].adds[IMPACT_MAX];
@@ -423,14 +430,12 @@ int all_copied(const Search *search)
    than one, see `weigh_impacts`. */
 static int proven(const Search *search, const Candidates *all, const Reading *readings, u32 used)
 {
-    u64 least = UINT32_MAX, most = 1;
+    u64 least = UINT32_MAX;
     if (all->count < all->kept)
         return 1; /* none was left out */
     for (u32 i = 0; i < all->count; i++)
         least = all->at[i] >> 32 < least ? all->at[i] >> 32 : least;
-    for (u32 i = 0; i < used; i++)
-        most += (u64)readings[i].weight * IMPACT_MAX;
-    return (least + ONE) * most <= threshold(search) * (SUM_MAX - used);
+    return (least + ONE) * above_all_totals(readings, used) <= threshold(search) * (SUM_MAX - used);
 }
 
 int search_within_budget(Search *search, const Task *tasks, size_t searched, size_t count)
