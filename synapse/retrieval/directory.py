@@ -20,9 +20,7 @@ import numpy as np
 from synapse.retrieval.engine import Engine, Heads, Located
 from synapse.retrieval.segment import Segment
 
-SETTLED_S: Final = (
-    10.0  # without another full segment; when filled at full speed, one a second comes
-)
+SETTLED_S: Final = 10.0  # without another full segment; in bulk feeding one a second comes
 WARMED_AT_ONCE: Final = 512  # terms: some 60 ms
 WARMED_PART: Final = 0.75  # of the room for lists; the rest is for what questions ask for
 SEGMENTS_LEAST: Final = 8  # half a million memories: in fewer, looking up is as quick
