@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from synapse.core.effects import ModelRequest
 from synapse.core.events import Limit
@@ -59,8 +59,7 @@ class Ranking:
     min_score: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """One search result. Scores compare within one query; higher is better and above zero."""
 
     id: bytes

@@ -55,13 +55,12 @@ class _Copied:
 
     def get(self, wants: Sequence[Want]) -> list[Heads | None]:
         """What one question asks for, as far as it is there."""
-        self.asked += 1
-        found: list[Heads | None] = []
-        for copy in map(self.held.get, wants):
+        self.asked = asked = self.asked + 1
+        found = list(map(self.held.get, wants))
+        for copy in found:
             if copy is not None:
-                copy.asked = self.asked
-            found.append(None if copy is None else copy.heads)
-        return found
+                copy.asked = asked
+        return [None if copy is None else copy.heads for copy in found]
 
     def put(self, want: Want, heads: Heads) -> None:
         with self.changing:

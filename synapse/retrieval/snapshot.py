@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, cast
 
 import numpy as np
 
@@ -25,12 +25,12 @@ EXACT_MAX: Final = 1 << 20  # memories up to which an exact search is as quick a
 # two rarest terms instead of three, find the memory that holds eight words of a question less often
 # (96 or 97 instead of 98 in 100).
 BUDGET: Final = 280_000  # postings
-RESCORED_MAX: Final = 320  # with a budget; a quarter more find little more and take 1/50 longer
+RESCORED_MAX: Final = 400  # with a budget; a quarter more find little more and take 1/50 longer
 # So much of the budget at most is copied of a term: of the few rarest of a question, which are read
 # furthest, and of all others, of which only the heads tell anything.
 RAREST: Final = 3
-RAREST_PART: Final = 2
-OTHERS_PART: Final = 16
+RAREST_PART: Final = 1
+OTHERS_PART: Final = 32
 HEADS_LEAST: Final = 256  # postings of a term that are copied of newer segments; no source
 
 
@@ -44,6 +44,14 @@ def words_of(engine: Engine) -> Words:
     return engine.words(tuple(sorted(STOP_WORDS)))
 
 
+class _Known(NamedTuple):
+    """A term as one snapshot has it."""
+
+    held: int  # by so many living memories
+    weight: int
+    located: tuple[Located, ...]  # by part of the segments
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Snapshot:
     """The segments at one moment."""
@@ -54,6 +62,12 @@ class Snapshot:
     lists_max: int  # bytes of copied lists
     directories: tuple[Directory, ...]  # of the full segments and the rest, when there are many
     _remembered: list[tuple[Asked, tuple[Factors, ...]]] = field(default_factory=list)
+    _looked_up: dict[int, _Known] = field(default_factory=dict)  # by key of the term
+
+    @property
+    def parts(self) -> int:
+        """In how many parts the segments are looked up."""
+        return len(self.directories) or 1
 
     def factors(self, asked: Asked) -> tuple[Factors, ...]:
         """What each segment's profiles are worth; searches come with few different filters."""
@@ -79,10 +93,10 @@ class Snapshot:
         if limit < 1 or not asked:
             return hits
         terms = list(asked)
-        located = self._located(engine, terms)
-        holders = [held for held, _ in located[0]]
-        for part in located[1:]:
-            holders = [held + its for held, (its, _) in zip(holders, part, strict=True)]
+        known = self._known(engine, terms)
+        located = tuple([[each.located[nth] for each in known] for nth in range(self.parts)])
+        holders = [each.held for each in known]
+        weights = [times * each.weight for times, each in zip(asked.values(), known, strict=True)]
         heads = None
         if budget:
             heads = self._heads(engine, terms, located, _most_read(holders, budget))
@@ -90,7 +104,7 @@ class Snapshot:
             self.blocks,
             located,
             heads,
-            array("I", _weights(asked, holders, self.living)),
+            array("I", weights),
             limit,
             *_terms(self, wanted, by),
             budget or 0,
@@ -99,6 +113,22 @@ class Snapshot:
         hits += [Hit(each, ranking.score(total, factor)) for each, total, factor in found]
         hits.exact = not counts[3]
         return hits
+
+    def _known(self, engine: Engine, terms: Sequence[int]) -> list[_Known]:
+        """What these terms weigh, and where they are, by part of the segments."""
+        found = list(map(self._looked_up.get, terms))
+        if None not in found:
+            return cast("list[_Known]", found)
+        unknown = [term for term, its in zip(terms, found, strict=True) if its is None]
+        fresh = []
+        for located in zip(*self._located(engine, unknown), strict=True):
+            held = sum([its for its, _ in located])
+            fresh.append(_Known(held, bm25.weight(held, self.living) if held else 0, located))
+        if len(self._looked_up) + len(fresh) > directory.TERMS_MAX:
+            self._looked_up.clear()
+        self._looked_up.update(zip(unknown, fresh, strict=True))
+        after = iter(fresh)
+        return [next(after) if its is None else its for its in found]
 
     def _located(self, engine: Engine, terms: Sequence[int]) -> tuple[list[Located], ...]:
         """Where the terms are, by part of the segments."""
@@ -141,12 +171,12 @@ class Snapshot:
         each, row = self.segments[place >> 16], place & 0xFFFF
         terms = {key(term): term for term in reversed(analyse(query)[:QUERY_TERMS_MAX])}
         asked = Counter(keys(query)[:QUERY_TERMS_MAX])
-        holders = [held for held, _ in engine.locate(self.blocks, array("I", asked))]
-        weights = dict(zip(asked, _weights(asked, holders, self.living), strict=True))
+        known = dict(zip(asked, self._known(engine, list(asked)), strict=True))
+        weights = {term: times * known[term].weight for term, times in asked.items()}
         impacts = _impacts(each, row)
         shares = tuple(
-            Share(terms[each], asked[each], holder, bm25.score(weights[each] * impacts[each]))
-            for each, holder in zip(asked, holders, strict=True)
+            Share(terms[each], times, known[each].held, bm25.score(weights[each] * impacts[each]))
+            for each, times in asked.items()
             if each in impacts
         )
         trust = decay = ranking.ONE
@@ -197,18 +227,14 @@ def _directories(
     return known[0].followed_by(segments[:full]), known[1].followed_by(segments[full:])
 
 
-def _weights(asked: Counter[int], holders: Sequence[int], living: int) -> Iterator[int]:
-    for times, held in zip(asked.values(), holders, strict=True):
-        yield times * bm25.weight(held, living) if held else 0
-
-
 def _most_read(holders: Sequence[int], budget: int) -> list[int]:
     """How many postings of each term may be read at most."""
     rarest, part = len(holders), 1  # while all fits, all is read
     if sum(holders) > budget:
         rarest, part = RAREST, RAREST_PART
     most = [budget // OTHERS_PART] * len(holders)
-    for term in sorted(range(len(holders)), key=holders.__getitem__)[:rarest]:
+    held = [term for term, its in enumerate(holders) if its]
+    for term in sorted(held, key=holders.__getitem__)[:rarest]:
         if holders[term] > most[term]:  # else all of it is read anyway
             most[term] = budget // part
     return most

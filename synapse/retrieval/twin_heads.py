@@ -17,8 +17,7 @@ _LEVEL_STEP: Final = 8  # impacts
 _COUNT_MAX: Final = 65_535  # a count is 16 bits wide
 _IMPACT_MAX: Final = 255
 _SUM_MAX: Final = 255
-_FAIR_PART: Final = 2  # of the budget, every second posting is shared equally between the terms
-_BEGINNING: Final = 32  # postings: what it takes to begin a list
+_BEGINNING: Final = 60  # postings: what a list takes besides them
 _READINGS_MAX: Final = 128  # so that each adds something to a sum of eight bits
 
 
@@ -89,6 +88,19 @@ class _Share:
         return self.totals[level] if level < LEVELS else 0
 
 
+def _worth_reading(weights: Sequence[int], held: Sequence[int], budget: int, searched: int) -> int:
+    """How many postings are, of terms by weight, the lightest first."""
+    room, told, total = budget // 6, 0, sum(weights)
+    for weight, its in zip(reversed(weights), reversed(held), strict=True):
+        read = min(its, room)
+        told += weight * read // its if its else 0
+        room -= read
+    spared = min(total, max(0, 10 * told - 4 * total))
+    begun = min(_BEGINNING * len(weights) * searched, budget)
+    most = min(budget * 8 // 5 - begun, budget * 13 // 10)
+    return most - most * 7 // 10 * spared // total
+
+
 def share_out(
     weights: Sequence[int],
     parts: Sequence[Sequence[Heads]],
@@ -98,12 +110,15 @@ def share_out(
 ) -> list[Reading]:
     """Down to which level each term is read, in so many of all blocks."""
     wanted = sorted((weight, term) for term, weight in enumerate(weights) if weight)
-    budget -= min(_BEGINNING * len(wanted) * searched, budget // 2)
+    held = [sum(part[term].totals[0] for part in parts) for _, term in wanted]
+    alike = budget // 3
+    budget = _worth_reading([weight for weight, _ in wanted], held, budget, searched)
+    alike = min(alike, budget)
     shares, total = [], 0
     for weight, term in wanted:
         total += weight
         totals = [sum(each) for each in zip(*(part[term].totals for part in parts), strict=True)]
-        fair = budget * count // (_FAIR_PART * searched * len(wanted))
+        fair = alike * count // (searched * len(wanted))
         fair_level = next((level for level in range(LEVELS) if totals[level] <= fair), LEVELS)
         base = max(part[term].base for part in parts)
         shares.append(_Share(term, weight, total, fair_level, base, totals))
