@@ -31,9 +31,9 @@ from benchmarks.retrieval.engines import memory_id
 from benchmarks.retrieval.worker import disk_bytes, memory_mb, percentile
 from synapse.core.memory.memory import Memory
 from synapse.ports import Hits
+from synapse.retrieval.budget import budget_for
 from synapse.retrieval.engine import BEST
 from synapse.retrieval.inverted import InvertedIndex
-from synapse.retrieval.snapshot import budget_for
 
 BATCH: Final = 1_000
 ASKED: Final = 50

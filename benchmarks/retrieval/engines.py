@@ -123,7 +123,7 @@ class Synapse:
 
     def open(self) -> None:
         """Be ready to answer."""
-        from synapse.retrieval.snapshot import budget_for
+        from synapse.retrieval.budget import budget_for
 
         self._index = self._make(self._folder, engine=self._engine)
         self._fed = len(self._index)

@@ -15,9 +15,9 @@ import structlog
 from synapse.core.errors import StorageError
 from synapse.core.memory.memory import Memory, from_record
 from synapse.ports import ANY, Filter, Hit, Hits, Index, Ranking, RecordLog, Why
+from synapse.retrieval.budget import budget_for
 from synapse.retrieval.corroboration import Corroboration, Kin
 from synapse.retrieval.semantic.reranking import RERANKED, Meaning
-from synapse.retrieval.snapshot import budget_for
 from synapse.retrieval.window import CONSIDERED_MAX, Sense, pack, sense
 
 BYTES_A_TOKEN: Final = 4  # the usual estimate for English; of bytes, so that no script costs more

@@ -48,6 +48,7 @@ def search(
     until_s: int,
     factors: tuple[Factors, ...] | None,
     budget: int,
+    reading: int,
     kept: int,
     /,
 ) -> tuple[list[Hit], Counts]: ...

@@ -73,7 +73,8 @@ class Engine:
             int,  # since_s
             int,  # until_s
             tuple[Factors, ...] | None,
-            int,  # budget
+            int,  # budget: while all postings are no more, all of them are read
+            int,  # else so many
             int,  # rows totalled at most, when the budget cuts
         ],
         tuple[list[Hit], Counts],

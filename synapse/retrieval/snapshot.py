@@ -13,6 +13,7 @@ import numpy as np
 from synapse.ports import Filter, Hit, Hits, Ranking, Share, Why
 from synapse.retrieval import bm25, directory, ranking, segment
 from synapse.retrieval.analysis import QUERY_TERMS_MAX, STOP_WORDS, analyse, key, keys
+from synapse.retrieval.budget import OTHERS, RESCORED_MAX, budget_for, plan
 from synapse.retrieval.directory import Directory
 from synapse.retrieval.engine import Engine, Heads, Located, Words
 from synapse.retrieval.labels import Asked, asked_by
@@ -20,23 +21,7 @@ from synapse.retrieval.segment import Segment
 from synapse.retrieval.twin import Factors
 
 _REMEMBERED_MAX: Final = 15
-EXACT_MAX: Final = 1 << 20  # memories up to which an exact search is as quick as a cut one
-# Chosen at ten million among pieces of the judged documents themselves: three quarters as many, or
-# two rarest terms instead of three, find the memory that holds eight words of a question less often
-# (96 or 97 instead of 98 in 100).
-BUDGET: Final = 280_000  # postings
-RESCORED_MAX: Final = 400  # with a budget; a quarter more find little more and take 1/50 longer
-# So much of the budget at most is copied of a term: of the few rarest of a question, which are read
-# furthest, and of all others, of which only the heads tell anything.
-RAREST: Final = 3
-RAREST_PART: Final = 1
-OTHERS_PART: Final = 32
 HEADS_LEAST: Final = 256  # postings of a term that are copied of newer segments; no source
-
-
-def budget_for(memories: int) -> int | None:
-    """The budget that keeps searches equally quick, however many memories there are."""
-    return None if memories <= EXACT_MAX else BUDGET
 
 
 def words_of(engine: Engine) -> Words:
@@ -95,11 +80,12 @@ class Snapshot:
         terms = list(asked)
         known = self._known(engine, terms)
         located = tuple([[each.located[nth] for each in known] for nth in range(self.parts)])
-        holders = [each.held for each in known]
         weights = [times * each.weight for times, each in zip(asked.values(), known, strict=True)]
-        heads = None
-        if budget:
-            heads = self._heads(engine, terms, located, _most_read(holders, budget))
+        reading, heads = 0, None
+        if budget and any(weights):
+            held = [each.held for each in known]
+            reading, most = plan(weights, held, len(self.blocks), budget)
+            heads = self._heads(engine, terms, located, most)
         found, counts = engine.search(
             self.blocks,
             located,
@@ -108,6 +94,7 @@ class Snapshot:
             limit,
             *_terms(self, wanted, by),
             budget or 0,
+            reading,
             RESCORED_MAX,
         )
         hits += [Hit(each, ranking.score(total, factor)) for each, total, factor in found]
@@ -164,7 +151,7 @@ class Snapshot:
         """Copy some lists as searches with a budget will read them."""
         budget = budget_for(self.living)
         if self.directories and budget:
-            self.directories[0].warm(engine, budget // OTHERS_PART)
+            self.directories[0].warm(engine, int(budget * OTHERS))
 
     def why(self, engine: Engine, query: str, place: int, by: Ranking | None) -> Why:
         """What the score of the memory at `place` (block << 16 | row) is made of."""
@@ -225,19 +212,6 @@ def _directories(
         return ()
     known = before or (Directory.of((), lists_max),) * 2
     return known[0].followed_by(segments[:full]), known[1].followed_by(segments[full:])
-
-
-def _most_read(holders: Sequence[int], budget: int) -> list[int]:
-    """How many postings of each term may be read at most."""
-    rarest, part = len(holders), 1  # while all fits, all is read
-    if sum(holders) > budget:
-        rarest, part = RAREST, RAREST_PART
-    most = [budget // OTHERS_PART] * len(holders)
-    held = [term for term, its in enumerate(holders) if its]
-    for term in sorted(held, key=holders.__getitem__)[:rarest]:
-        if holders[term] > most[term]:  # else all of it is read anyway
-            most[term] = budget // part
-    return most
 
 
 def _impacts(each: Segment, row: int) -> dict[int, int]:

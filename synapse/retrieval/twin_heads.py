@@ -17,7 +17,6 @@ _LEVEL_STEP: Final = 8  # impacts
 _COUNT_MAX: Final = 65_535  # a count is 16 bits wide
 _IMPACT_MAX: Final = 255
 _SUM_MAX: Final = 255
-_BEGINNING: Final = 60  # postings: what a list takes besides them
 _READINGS_MAX: Final = 128  # so that each adds something to a sum of eight bits
 
 
@@ -88,32 +87,18 @@ class _Share:
         return self.totals[level] if level < LEVELS else 0
 
 
-def _worth_reading(weights: Sequence[int], held: Sequence[int], budget: int, searched: int) -> int:
-    """How many postings are, of terms by weight, the lightest first."""
-    room, told, total = budget // 6, 0, sum(weights)
-    for weight, its in zip(reversed(weights), reversed(held), strict=True):
-        read = min(its, room)
-        told += weight * read // its if its else 0
-        room -= read
-    spared = min(total, max(0, 10 * told - 4 * total))
-    begun = min(_BEGINNING * len(weights) * searched, budget)
-    most = min(budget * 8 // 5 - begun, budget * 13 // 10)
-    return most - most * 7 // 10 * spared // total
-
-
 def share_out(
     weights: Sequence[int],
     parts: Sequence[Sequence[Heads]],
-    budget: int,
+    budget: tuple[int, int],
     searched: int,
     count: int,
 ) -> list[Reading]:
-    """Down to which level each term is read, in so many of all blocks."""
+    """Down to which level each term is read, in so many of all blocks. `budget`: what would have
+    been enough to read all, and how many postings are read instead."""
     wanted = sorted((weight, term) for term, weight in enumerate(weights) if weight)
-    held = [sum(part[term].totals[0] for part in parts) for _, term in wanted]
-    alike = budget // 3
-    budget = _worth_reading([weight for weight, _ in wanted], held, budget, searched)
-    alike = min(alike, budget)
+    enough, reading = budget
+    alike = min(enough // 3, reading)
     shares, total = [], 0
     for weight, term in wanted:
         total += weight
@@ -125,7 +110,7 @@ def share_out(
     low, high = 1, total * (_IMPACT_MAX + 1) + 1
     while low < high:
         part = (low + high) // 2
-        if sum(share.postings_at(part) for share in shares) * searched <= budget * count:
+        if sum(share.postings_at(part) for share in shares) * searched <= reading * count:
             high = part
         else:
             low = part + 1

@@ -55,6 +55,7 @@ def search(
     until_s: int,
     factors: tuple[Factors, ...] | None,
     budget: int,
+    reading: int,
     kept: int,
 ) -> tuple[list[Hit], Counts]:
     """The best rows, best first, and what it took."""
@@ -75,7 +76,7 @@ def search(
     tasks = list(_tasks(blocks, factors))
     cost = sum(place.count for task in tasks for place in places[task.number] if place is not None)
     if heads is not None and cost > budget:
-        best, counts = _within_budget(query, tasks, heads, budget, kept)
+        best, counts = _within_budget(query, tasks, heads, (budget, reading), kept)
     else:
         best, counts = _exactly(query, tasks)
     return [hit for _, hit in best], counts
@@ -197,7 +198,11 @@ def _merge(
 
 
 def _within_budget(
-    query: _Query, tasks: list[_Task], heads: tuple[list[Heads], ...], budget: int, kept: int
+    query: _Query,
+    tasks: list[_Task],
+    heads: tuple[list[Heads], ...],
+    budget: tuple[int, int],
+    kept: int,
 ) -> tuple[list[Ranked], Counts]:
     """The heads of lists as far as the budget goes; then the best sums, exactly."""
     readings = share_out(query.weights, heads, budget, len(tasks), len(query.places))

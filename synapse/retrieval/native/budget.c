@@ -114,7 +114,6 @@ static u64 postings_read(const Search *search, const Reading *one)
     return search->totals[one->term].at[one->level];
 }
 
-#define BEGINNING 60 /* postings: what a list takes besides them, by a regression over 400 questions */
 #define READINGS_MAX 128 /* so that each adds something to a sum of eight bits */
 
 /* The first term that is summed up finds no sums yet, which is quicker. */
@@ -129,26 +128,6 @@ static void longest_first(const Search *search, Reading *readings, u32 used)
         readings[i] = readings[i - 1];
         readings[i - 1] = swapped;
     }
-}
-
-/* How many postings are worth reading, of a question that the budget cuts. At most thirteen tenths of
-   it, and less for more terms, so that all take about as long. Where the rarest terms, as far as a
-   sixth of the budget reads them, say half of what is asked, what has them is all but found: then
-   three tenths will do. */
-static u64 worth_reading(const Search *search, size_t searched, const Reading *readings, u32 used)
-{
-    u64 budget = search->budget, begun = (u64)BEGINNING * used * searched;
-    u64 room = budget / 6, sum = 0, told = 0;
-    for (u32 i = used; i-- > 0;) {
-        u64 held = search->totals[readings[i].term].at[0], read = held < room ? held : room;
-        sum += readings[i].weight;
-        told += held ? readings[i].weight * read / held : 0;
-        room -= read;
-    }
-    u64 spared = 10 * told > 4 * sum ? 10 * told - 4 * sum : 0; /* none at 0.4, all of it at 0.5 */
-    u64 most = budget * 8 / 5 - (begun < budget ? begun : budget);
-    most = most < budget * 13 / 10 ? most : budget * 13 / 10;
-    return most - most * 7 / 10 * (spared < sum ? spared : sum) / (sum + !sum);
 }
 
 /* Decides down to which level each term is read; gives how many terms are.
@@ -166,7 +145,7 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
         if (search->weights[t])
             readings[used++] = (Reading){.term = t, .weight = search->weights[t]};
     qsort(readings, used, sizeof(Reading), compare_readings);
-    u64 budget = search->cut ? worth_reading(search, searched, readings, used) : search->budget;
+    u64 budget = search->cut ? search->reading : search->budget;
     u64 alike = search->budget / 3 < budget ? search->budget / 3 : budget;
     for (u32 i = 0; i < used; i++) {
         sum += readings[i].weight;

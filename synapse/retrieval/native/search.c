@@ -91,7 +91,7 @@ typedef struct {
     PyObject *blocks, *located, *heads, *decay, *factors;
     Py_buffer weights, decay_view;
     u32 limit, now_s, step_s, since_s, until_s, kept;
-    u64 floor, budget;
+    u64 floor, budget, reading;
 } Arguments;
 
 static Search *new_search(void)
@@ -184,6 +184,7 @@ static Search *prepare(const Arguments *given, size_t count)
     search->timed = given->since_s > 0 || given->until_s < UINT32_MAX;
     search->floor = given->floor;
     search->budget = given->budget;
+    search->reading = given->reading;
     search->kept = given->kept;
     search->read = search->rescored = search->blocks = 0;
     search->found = search->ranked = 0;
@@ -242,7 +243,7 @@ static PyObject *search_blocks(const Arguments *given, const Block **blocks, siz
 }
 
 /* search(blocks, located, heads, weights, limit, floor, decay, now_s, step_s, since_s, until_s, factors,
-          budget, kept)
+          budget, reading, kept)
    -> ([(id, total, factor)], (postings read, rows rescored, blocks searched, cut)) */
 PyObject *kernel_search(PyObject *module, PyObject *args)
 {
@@ -250,10 +251,10 @@ PyObject *kernel_search(PyObject *module, PyObject *args)
     PyObject *answer = NULL;
     memset(&given, 0, sizeof given);
     (void)module;
-    if (!PyArg_ParseTuple(args, "O!O!Oy*IKOIIIIOKI", &PyTuple_Type, &given.blocks, &PyTuple_Type,
+    if (!PyArg_ParseTuple(args, "O!O!Oy*IKOIIIIOKKI", &PyTuple_Type, &given.blocks, &PyTuple_Type,
                           &given.located, &given.heads, &given.weights, &given.limit, &given.floor, &given.decay,
                           &given.now_s, &given.step_s, &given.since_s, &given.until_s,
-                          &given.factors, &given.budget, &given.kept))
+                          &given.factors, &given.budget, &given.reading, &given.kept))
         return NULL;
     const Block **blocks = blocks_of(given.blocks);
     if (blocks && given.limit && given.kept

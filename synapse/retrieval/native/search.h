@@ -55,7 +55,9 @@ typedef struct {
     u64 holders; /* of all terms */
     u32 terms, limit, decays, now_s, step_s, since_s, until_s;
     u64 floor; /* the least rank that may be returned */
-    u64 budget, read, rescored, blocks;
+    u64 budget; /* while all postings are no more, all of them are read */
+    u64 reading; /* so many of them, when they are more */
+    u64 read, rescored, blocks;
     u32 kept;  /* rescored at most, when the budget cuts */
     int cut, timed;
     int proven; /* nothing was cut, and nothing missed */

@@ -126,7 +126,7 @@ def search(engine: Engine, data: bytes, asked: bytes, factors: Factors) -> list[
     weights = np.full(len(asked) // 4, 3000, dtype="<u4").tobytes()
     ever = (1 << 32) - 1
     found, _ = engine.search(
-        blocks, located, None, weights, 10, 0, None, 0, 1, 0, ever, (factors,), 0, 16
+        blocks, located, None, weights, 10, 0, None, 0, 1, 0, ever, (factors,), 0, 0, 16
     )
     return found
 
@@ -161,8 +161,8 @@ def test_that_nothing_was_missed_is_found_out_or_an_exact_search_follows() -> No
         located = (engine.locate(blocks, np.array(asked, dtype="<u4").tobytes()),)
         whole = ([engine.heads(blocks, places, 1 << 20) for _, places in located[0]],)
         terms = weights, 5, 0, None, 0, 1, 0, ever, None
-        found, counts = engine.search(blocks, located, whole, *terms, 1 << 20, 40)
-        expected, _ = engine.search(blocks, located, None, *terms, 0, 40)
+        found, counts = engine.search(blocks, located, whole, *terms, 1 << 20, 1 << 20, 40)
+        expected, _ = engine.search(blocks, located, None, *terms, 0, 0, 40)
         assert found == expected and not counts[3]
         proven += counts[1] == 40
     assert 10 < proven < 60
@@ -199,6 +199,7 @@ def test_no_damage_makes_the_compiled_search_read_beyond_a_segment(seed: int) ->
             0,
             (1 << 32) - 1,
             None,
+            budget,
             budget,
             16,
         )

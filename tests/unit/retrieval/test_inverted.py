@@ -5,8 +5,8 @@ from pathlib import Path
 
 from synapse.core.memory.memory import Memory
 from synapse.ports import Ranking
+from synapse.retrieval.budget import BUDGET, EXACT_MAX, budget_for
 from synapse.retrieval.inverted import InvertedIndex
-from synapse.retrieval.snapshot import BUDGET, EXACT_MAX, budget_for
 
 DAY_MS = 86_400_000
 
