@@ -5,6 +5,8 @@
 
 #include "kernel.h"
 
+#define AT_ONCE 16 /* impacts */
+
 /* The postings of a place, the greatest impact first: their rows and impacts, at most `room`. */
 static u32 copy_list(const Block *block, const Place *place, u32 least, u16 *rows, u8 *impacts,
                      u32 room)
@@ -23,9 +25,14 @@ static u32 copy_list(const Block *block, const Place *place, u32 least, u16 *row
     const u16 *list = U16(block, LISTS) + place->at;
     u32 runs = (u32)list[1] + 1;
     u32 limit = place->n < room ? place->n : room;
-    for (u32 run = 0; run < runs && (list[2 + run] & 255) >= least && n < limit; run++)
-        for (u32 left = (u32)(list[2 + run] >> 8) + 1; left && n < limit; left--)
-            impacts[n++] = (u8)list[2 + run];
+    for (u32 run = 0; run < runs && (list[2 + run] & 255) >= least && n < limit; run++) {
+        u32 length = (u32)(list[2 + run] >> 8) + 1;
+        length = length < limit - n ? length : limit - n;
+        /* Most runs are short: the machine writes so many at once as quickly as one. */
+        int wide = length <= AT_ONCE && n + AT_ONCE <= limit;
+        memset(impacts + n, list[2 + run] & 255, wide ? AT_ONCE : length);
+        n += length;
+    }
     memcpy(rows, list + 2 + runs, 2 * (size_t)n);
     return n;
 }
