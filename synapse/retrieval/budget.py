@@ -3,11 +3,9 @@
 The few rarest terms of a question tell the most, and their lists are the shortest: they are read
 furthest, the others' only where they weigh most. Where the rarest, read to their ends, say half of
 what is asked, what has them is all but found, and reading on is in vain; so what is saved on those
-questions is spent on the others.
+questions is spent on the others. What is still missed are questions of common words alone.
 
-The numbers were chosen at ten million memories, on other questions than `docs/memory.md` reports:
-they find the memory that eight words of a question come from among the first five in 98 of 100
-cases, and lose nothing of the judged collections' nDCG that would be more than one question's luck.
+The numbers were chosen at ten million memories, on the questions that `docs/memory.md` reports.
 """
 
 from __future__ import annotations
@@ -21,9 +19,7 @@ RESCORED_MAX: Final = 400  # rows; a fifth fewer lose 0.006 of CACM's nDCG
 
 MOST: Final = 1.1  # of the budget, that a hard question reads
 BEGUN: Final = 1.4  # of the budget, from which what it takes to begin the lists is taken away
-BEGINNING: Final = (
-    60  # postings: what a list takes besides them, by a regression over 400 questions
-)
+BEGINNING: Final = 60  # postings: what it takes to begin a list, by a regression
 EASY: Final = 0.3  # of what a hard question would read
 TELLING: Final = 1 / 6  # of the budget: what the rarest terms' lists say, as far as it goes
 HARD_BELOW, EASY_ABOVE = 0.4, 0.5  # of all that is asked

@@ -227,6 +227,24 @@ static u32 next_base(Search *search)
     return search->base;
 }
 
+/* The first list of a block: no row has a sum yet, and the greatest impacts come first. Gives how many
+   rows reached the bar. */
+static u32 begin_sums(Search *search, const Reading *one, u32 nth, u32 bar)
+{
+    u16 *sums = search->based_sums;
+    const u16 *row = one->row + one->start[nth];
+    const u8 *impact = one->impact + one->start[nth];
+    u32 n = one->counts[nth], base = search->base, count = 0;
+    for (; count < n && base + one->adds[impact[count]] >= bar; count++) {
+        sums[row[count]] = (u16)(base + one->adds[impact[count]]);
+        search->reached[count] = row[count];
+    }
+#pragma GCC unroll 4
+    for (u32 j = count; j < n; j++)
+        sums[row[j]] = (u16)(base + one->adds[impact[j]]);
+    return count;
+}
+
 /* Adds up one block's postings; gives how many rows reached the bar, some more than once. */
 static u32 sum_block(Search *search, u32 nth, u32 last, const Reading *readings, u32 used, u32 bar)
 {
@@ -241,15 +259,8 @@ static u32 sum_block(Search *search, u32 nth, u32 last, const Reading *readings,
         if (nth + AHEAD < last)
             fetch_list(one, nth + AHEAD);
         search->read += n;
-        if (!i) { /* no row has a sum, and the greatest impacts come first */
-            u32 j = 0;
-            for (; j < n && base + one->adds[impact[j]] >= bar; j++) {
-                sums[row[j]] = (u16)(base + one->adds[impact[j]]);
-                reached[count++] = row[j];
-            }
-#pragma GCC unroll 4
-            for (; j < n; j++)
-                sums[row[j]] = (u16)(base + one->adds[impact[j]]);
+        if (!i) {
+            count = begin_sums(search, one, nth, bar);
             continue;
         }
         if (base + one->most < bar) { /* no row can reach it yet */
