@@ -56,13 +56,13 @@ def plan(weights: Sequence[int], held: Sequence[int], segments: int, budget: int
     reading = min(whole, budget * BEGUN - begun) * (1 - (1 - EASY) * spared)
     if spared == 1:
         whole *= EASY
-    least = int(budget * OTHERS)
+    least = max(1, int(budget * OTHERS))
     most = [least] * len(held)
     left = whole
     for its, term in rarest[:RAREST]:
         read = min(its, whole / 2, max(left, whole * RAREST_LEAST))
         left -= read
-        while 0 < most[term] < read:
+        while most[term] < read:
             most[term] *= 2
     return Plan(int(reading), most)
 
