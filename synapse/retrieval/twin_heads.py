@@ -17,6 +17,7 @@ _LEVEL_STEP: Final = 8  # impacts
 _COUNT_MAX: Final = 65_535  # a count is 16 bits wide
 _IMPACT_MAX: Final = 255
 _SUM_MAX: Final = 255
+_ALIKE_PART: Final = 3  # of the budget, for all terms alike
 _READINGS_MAX: Final = 128  # so that each adds something to a sum of eight bits
 
 
@@ -98,7 +99,7 @@ def share_out(
     been enough to read all, and how many postings are read instead."""
     wanted = sorted((weight, term) for term, weight in enumerate(weights) if weight)
     enough, reading = budget
-    alike = min(enough // 3, reading)
+    alike = min(enough // _ALIKE_PART, reading)
     shares, total = [], 0
     for weight, term in wanted:
         total += weight

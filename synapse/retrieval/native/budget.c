@@ -114,6 +114,7 @@ static u64 postings_read(const Search *search, const Reading *one)
     return search->totals[one->term].at[one->level];
 }
 
+#define ALIKE_PART 3 /* of the budget, for all terms alike: at most so much of what is read */
 #define READINGS_MAX 128 /* so that each adds something to a sum of eight bits */
 
 /* The first term that is summed up finds no sums yet, which is quicker. */
@@ -146,7 +147,8 @@ static u32 share_out(const Search *search, size_t searched, size_t count, Readin
             readings[used++] = (Reading){.term = t, .weight = search->weights[t]};
     qsort(readings, used, sizeof(Reading), compare_readings);
     u64 budget = search->cut ? search->reading : search->budget;
-    u64 alike = search->budget / 3 < budget ? search->budget / 3 : budget;
+    u64 alike = search->budget / ALIKE_PART;
+    alike = alike < budget ? alike : budget;
     for (u32 i = 0; i < used; i++) {
         sum += readings[i].weight;
         readings[i].share = sum;
