@@ -8,17 +8,32 @@
 
 #include "search.h"
 
-#define RANK_STEP 14 /* bits; a rank has 24 */
-#define RANKS (1 << (24 - RANK_STEP))
+#define SUM_MAX 255
+#define RANKS 1024 /* that are told apart to find the bar */
 
 typedef struct {
     u64 *at;  /* rank << 32, and then the earlier block and row before the later */
     u32 count, room, kept;
+    u32 step;  /* between two of them, as a power of two */
     u64 worst; /* so many as are kept have reached this rank */
     u64 least; /* rank that can still be among them */
     u32 above; /* how many reached `worst` */
+    u32 bar, over; /* what is awaited of the blocks to come, in steps; how many have reached it */
     u32 ranked[RANKS]; /* how many came, by rank */
 } Candidates;
+
+/* Ranks are told apart as finely as the greatest of them allows: where all memories are old, all are
+   small. */
+static u32 step_between(const Task *tasks, size_t count)
+{
+    u64 greatest = 0;
+    u32 step = 0;
+    for (size_t i = 0; i < count; i++)
+        greatest = greatest_factor(&tasks[i]) > greatest ? greatest_factor(&tasks[i]) : greatest;
+    while (SUM_MAX * greatest >> step >= RANKS)
+        step++;
+    return step;
+}
 
 /* Brings the greatest `kept` to the front. */
 static void keep_the_best(Candidates *all)
@@ -63,16 +78,37 @@ static void add_candidate(Candidates *all, u64 rank, u32 number, u32 row)
     if (all->count == all->room)
         keep_the_best(all);
     all->at[all->count++] = rank << 32 | (UINT32_MAX - (number << 16 | row));
-    all->ranked[rank >> RANK_STEP]++;
+    all->ranked[rank >> all->step]++;
+    all->over += rank >> all->step >= all->bar;
     all->above++;
-    for (u32 at = (u32)(all->worst >> RANK_STEP); all->above - all->ranked[at] >= all->kept; at++) {
+    for (u32 at = (u32)(all->worst >> all->step); all->above - all->ranked[at] >= all->kept; at++) {
         all->above -= all->ranked[at];
-        all->worst = (u64)(at + 1) << RANK_STEP;
+        all->worst = (u64)(at + 1) << all->step;
     }
     all->least = all->worst > all->least ? all->worst : all->least;
 }
 
-#define SUM_MAX 255
+static u64 least_of(const Candidates *all)
+{
+    return all->worst ? all->worst + 1 : 0; /* of equals the earlier one is kept */
+}
+
+#define MARGIN 32 /* rows: memories of one time are about the same things */
+
+/* The rank from which rows are collected, when so many of all rows were looked at. That part of those
+   that are kept should have come, and some more: where so many have, is nearly where the worst that is
+   kept will be in the end. To collect what is the best so far would be five times as many. */
+static u64 foreseen(Candidates *all, u64 seen, u64 rows)
+{
+    u64 wanted = all->kept * seen / rows + MARGIN;
+    if (!seen || wanted >= all->kept)
+        return least_of(all);
+    while (all->bar && all->over < wanted)
+        all->over += all->ranked[--all->bar];
+    while (all->over - all->ranked[all->bar] >= wanted)
+        all->over -= all->ranked[all->bar++];
+    return (u64)all->bar << all->step;
+}
 
 /* A term, and how its postings are read. */
 typedef struct {
@@ -296,7 +332,7 @@ static u32 collect(Search *search, const Task *task, u32 count)
         sum = sum < SUM_MAX ? sum : SUM_MAX; /* unless the segment is damaged, none is greater */
         search->based_sums[row] = (u16)search->base;
         search->collected[collected++] = (Collected){(u16)row, (u16)sum};
-        fetch_factor(search, task, row);
+        fetch_factor(search, task, row, ALIKE);
     }
     return collected;
 }
@@ -304,13 +340,13 @@ static u32 collect(Search *search, const Task *task, u32 count)
 /* Of equals the earlier block's come first, so the blocks are admitted in their order. */
 static void admit(const Search *search, const Task *task, u32 number, u32 count, Candidates *all)
 {
-    u64 greatest = count ? greatest_factor(search, task) : 0;
-    all->least = all->worst ? all->worst + 1 : 0;
+    u64 greatest = count ? greatest_factor(task) : 0;
+    all->least = least_of(all);
     for (u32 i = 0; i < count; i++) {
         u64 sum = search->collected[i].sum;
         u32 row = search->collected[i].row;
         if (sum * greatest >= all->least)
-            add_candidate(all, sum * factor_of(search, task, row), number, row);
+            add_candidate(all, sum * factor_of(search, task, row, ALIKE), number, row);
     }
 }
 
@@ -343,12 +379,15 @@ static int make_reached(Search *search, const Reading *readings, u32 used)
     return search->reached ? 0 : -1;
 }
 
-#define WAITING_MAX 256 /* rows: of more, the first have come by the time the last are asked for */
+#define AT_ONCE 2 /* blocks of which so much is collected that the first of it has come with the last */
 
 static int sum_up(Search *search, const Task *tasks, size_t searched, Reading *readings, u32 used,
                   Candidates *all)
 {
     u32 part = UINT32_MAX, waiting = 0, last = 0;
+    u64 rows = 0, seen = 0;
+    for (u32 i = 0; i < searched; i++)
+        rows += tasks[i].block->rows;
     if (make_reached(search, readings, used) < 0)
         return -1;
     for (u32 i = 0; i < searched; i++) {
@@ -357,8 +396,10 @@ static int sum_up(Search *search, const Task *tasks, size_t searched, Reading *r
             part = task->part;
             turn_to(search, part, readings, used);
         }
-        u64 greatest = greatest_factor(search, task), least = all->worst ? all->worst + 1 : 0;
+        u64 greatest = greatest_factor(task);
+        u64 least = search->cut ? foreseen(all, seen, rows) : least_of(all);
         u64 bar = (least + greatest - 1) / greatest;
+        seen += task->block->rows;
         if (bar > SUM_MAX)
             continue;
         u32 reached = sum_block(search, task->nth, search->part_blocks[part], readings, used,
@@ -366,7 +407,7 @@ static int sum_up(Search *search, const Task *tasks, size_t searched, Reading *r
         admit(search, &tasks[last], last, waiting, all); /* what was asked for has come meanwhile */
         waiting = collect(search, task, reached);
         last = i;
-        if (waiting > WAITING_MAX) {
+        if (i < AT_ONCE) {
             admit(search, task, i, waiting, all);
             waiting = 0;
         }
@@ -412,7 +453,7 @@ FETCHING void fetch_candidates(const Search *search, const Task *tasks, const Ca
         if (from <= to && to <= block->count[FORWARD] && to - from < RECORD_MAX)
             for (; record < end; record += 64)
                 __builtin_prefetch(record);
-        fetch_factor(search, &tasks[spot.task], spot.row);
+        fetch_factor(search, &tasks[spot.task], spot.row, ONE_AGE);
         if (!i || spot_of(all->at[i - 1]).task != spot.task)
             fetch_rares(search, &tasks[spot.task]);
     }
@@ -452,7 +493,7 @@ static int rescore_candidates(Search *search, const Task *tasks, Candidates *all
                 return -1;
             want(search, 1);
         }
-        rescore(search, task, spot.row, factor_of(search, task, spot.row));
+        rescore(search, task, spot.row, factor_of(search, task, spot.row, ONE_AGE));
     }
     want(search, 0);
     return 0;
@@ -483,7 +524,8 @@ static int proven(const Search *search, const Candidates *all, const Reading *re
 int search_within_budget(Search *search, const Task *tasks, size_t searched, size_t count)
 {
     u32 room = 8 * search->kept;
-    Candidates all = {.at = malloc(sizeof(u64) * room), .room = room, .kept = search->kept};
+    Candidates all = {.at = malloc(sizeof(u64) * room), .room = room, .kept = search->kept,
+                      .step = step_between(tasks, searched)};
     Reading *readings = malloc(sizeof(Reading) * ((size_t)search->terms + 1));
     int failed = !all.at || !readings;
     if (!failed) {

@@ -145,7 +145,7 @@ static void raise_bar(const Search *search, Gate *gate)
 /* A row whose sum reaches the bar: note it down, and see whether that raises the bar. */
 static void consider(Search *search, Gate *gate, u32 row, u16 sum)
 {
-    u32 factor = factor_of(search, gate->task, row);
+    u32 factor = factor_of(search, gate->task, row, ONE_AGE);
     if (!factor)
         return;
     search->rows[search->competitors] = (u16)row;
@@ -245,7 +245,7 @@ static int search_block(Search *search, const Task *task)
     if (take_lists(search, task) < 0)
         return -1;
     promise_the_best(search);
-    Gate gate = {.task = task, .greatest = greatest_factor(search, task)};
+    Gate gate = {.task = task, .greatest = greatest_factor(task)};
     u64 needed = (promised(search) + gate.greatest - 1) / gate.greatest;
     gate.unread = plan(search, needed);
     gate.shift = shift_for(search);
@@ -269,7 +269,7 @@ static int search_block(Search *search, const Task *task)
         u64 worst = promised(search);
         if (most * gate.greatest < worst)
             continue;
-        u32 factor = factor_of(search, task, row);
+        u32 factor = factor_of(search, task, row, ONE_AGE);
         if (most * factor >= (worst > threshold(search) ? worst : threshold(search)))
             rescore(search, task, row, factor);
     }
@@ -294,7 +294,7 @@ static u64 bound_of(const Search *search, const Task *task)
         if (place->n)
             sum += (u64)search->weights[t] * place->greatest;
     }
-    return sum * greatest_factor(search, task);
+    return sum * greatest_factor(task);
 }
 
 #define LINES_AHEAD 16 /* of a list; of a longer one the machine itself sees what comes next */

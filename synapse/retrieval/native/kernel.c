@@ -39,6 +39,7 @@ static int read_sections(Block *block)
     memcpy(&block->rows, base + 16, 4);
     memcpy(&block->profiles, base + 28, 4);
     memcpy(&block->newest_s, base + 32, 4);
+    memcpy(&block->oldest_s, base + 36, 4); /* when the first was made */
     for (int i = 0; i < SECTIONS; i++) {
         u64 offset, length;
         memcpy(&offset, base + 48 + 24 * i + 8, 8);

@@ -58,7 +58,8 @@ enum section {
 typedef struct {
     PyObject_HEAD
     Py_buffer bytes, changes[4];
-    u32 rows, newest_s, profiles;
+    u32 rows, profiles;
+    u32 oldest_s, newest_s; /* none of its memories was last verified before, or after */
     const u8 *start[SECTIONS];
     u64 count[SECTIONS];
     const u8 *dead;       /* by row, 1 for a removed one; NULL when none is */

@@ -62,7 +62,8 @@ static int take_tasks(const Search *search, PyObject *factors, const Block **blo
     for (size_t i = 0; i < count; i++) {
         for (; i >= first + search->part_blocks[part]; part++)
             first += search->part_blocks[part];
-        Task task = {blocks[i], NULL, ONE, (u32)i, part, (u32)i - first, 0};
+        Task task = {.block = blocks[i], .greatest_factor = ONE, .number = (u32)i, .part = part,
+                     .nth = (u32)i - first};
         PyObject *each = factors == Py_None ? NULL : PyTuple_GetItem(factors, (Py_ssize_t)i);
         if (each && PyLong_Check(each)) {
             unsigned long factor = PyLong_AsUnsignedLong(each);
@@ -81,6 +82,7 @@ static int take_tasks(const Search *search, PyObject *factors, const Block **blo
             }
             task.factors = views[i].buf;
         }
+        take_decay(search, &task);
         if (task.greatest_factor && blocks[i]->rows)
             tasks[(*taken)++] = task;
     }

@@ -17,10 +17,15 @@ typedef struct {
     const u8 *id;
 } Entry;
 
+/* Whether what is left of a block's memories at their ages is the same for all, or nearly. */
+enum ages { ONE_AGE, ALIKE, OWN_AGES };
+
 typedef struct {
     const Block *block;
     const u32 *factors; /* by profile; 0 keeps a row out; NULL: all are the greatest */
     u32 greatest_factor, number;
+    u32 decay; /* of the newest row */
+    enum ages ages;
     u32 part, nth; /* of what was looked up together, and the block's number in it */
     u64 bound;
 } Task;
@@ -186,14 +191,25 @@ static inline u32 decay_at(const Search *search, u32 verified_s)
     return search->decay[steps < search->decays ? steps : search->decays - 1];
 }
 
+#define AGES_PART 16 /* by which decays of a block may differ, and be taken as one to choose rows */
+
+/* What a block's memories have lost by their age, before any is looked at. */
+static inline void take_decay(const Search *search, Task *task)
+{
+    u32 oldest = decay_at(search, task->block->oldest_s);
+    task->decay = decay_at(search, task->block->newest_s);
+    task->ages = oldest == task->decay ? ONE_AGE
+        : task->decay - oldest <= task->decay / AGES_PART ? ALIKE : OWN_AGES;
+}
+
 static inline u32 times(u32 decay, u32 factor)
 {
     u32 both = (u32)((u64)decay * factor >> 16);
     return both ? both : 1;
 }
 
-/* A row's factor; 0 for one that is removed, filtered out or not there. */
-static inline u32 factor_of(const Search *search, const Task *task, u32 row)
+/* What a row is worth whatever its age; 0 for one that is removed, filtered out or not there. */
+static inline u32 worth_of(const Search *search, const Task *task, u32 row)
 {
     const Block *block = task->block;
     if (row >= block->rows || (block->dead && block->dead[row]))
@@ -203,23 +219,29 @@ static inline u32 factor_of(const Search *search, const Task *task, u32 row)
         if (created_s < search->since_s || created_s >= search->until_s)
             return 0;
     }
-    u32 factor = task->greatest_factor;
-    if (task->factors) {
-        u32 profile = block->count[PROFILES] ? U16(block, PROFILES)[row] : 0;
-        factor = profile < block->profiles ? task->factors[profile] : 0;
-        if (!factor)
-            return 0;
-    }
-    return search->decays ? times(decay_at(search, block->verified[row]), factor) : factor;
+    if (!task->factors)
+        return task->greatest_factor;
+    u32 profile = block->count[PROFILES] ? U16(block, PROFILES)[row] : 0;
+    return profile < block->profiles ? task->factors[profile] : 0;
+}
+
+/* A row's factor. To look it up alone where blocks differ by more than `ages` is near enough to
+   choose rows, and never less than it is. */
+static inline u32 factor_of(const Search *search, const Task *task, u32 row, enum ages ages)
+{
+    u32 worth = worth_of(search, task, row);
+    if (!worth)
+        return 0;
+    return times(task->ages > ages ? decay_at(search, task->block->verified[row]) : task->decay, worth);
 }
 
 /* Asks for what a row's factor is made of. */
-FETCHING void fetch_factor(const Search *search, const Task *task, u32 row)
+FETCHING void fetch_factor(const Search *search, const Task *task, u32 row, enum ages ages)
 {
     const Block *block = task->block;
     if (row >= block->rows)
         return;
-    if (search->decays)
+    if (task->ages > ages)
         __builtin_prefetch(block->verified + row);
     if (task->factors && block->count[PROFILES])
         __builtin_prefetch(U16(block, PROFILES) + row);
@@ -228,11 +250,9 @@ FETCHING void fetch_factor(const Search *search, const Task *task, u32 row)
 }
 
 /* The greatest factor that any row of a block can have; 0 when all are kept out. */
-static inline u32 greatest_factor(const Search *search, const Task *task)
+static inline u32 greatest_factor(const Task *task)
 {
-    if (!search->decays || !task->greatest_factor)
-        return task->greatest_factor;
-    return times(decay_at(search, task->block->newest_s), task->greatest_factor);
+    return task->greatest_factor ? times(task->decay, task->greatest_factor) : 0;
 }
 
 /* Exact totals. */
