@@ -3,7 +3,8 @@
 The few rarest terms of a question tell the most, and their lists are the shortest: they are read
 furthest, the others' only where they weigh most. Where the rarest, read to their ends, say half of
 what is asked, what has them is all but found, and reading on is in vain; so what is saved on those
-questions is spent on the others. What is still missed are questions of common words alone.
+questions is spent on the others, and most of it on questions of common words alone. Some of those
+are what is still missed.
 
 The numbers were chosen at ten million memories, on the questions that `docs/memory.md` reports.
 """
@@ -15,18 +16,31 @@ from typing import Final, NamedTuple
 
 EXACT_MAX: Final = 1 << 20  # memories up to which an exact search is as quick as a cut one
 BUDGET: Final = 280_000  # postings; while a question's are no more, all of them are read
-RESCORED_MAX: Final = 400  # rows; a fifth fewer find 0.65 instead of 0.67 of the exact ten
 
-MOST: Final = 1.1  # of the budget, that a hard question reads
-BEGUN: Final = 1.4  # of the budget, from which what it takes to begin the lists is taken away
-BEGINNING: Final = 60  # postings: what a list takes besides them, by a regression
-EASY: Final = 0.3  # of what a hard question would read
 TELLING: Final = 1 / 6  # of the budget: what the rarest terms' lists say, as far as it goes
-HARD_BELOW, EASY_ABOVE = 0.4, 0.5  # of all that is asked
+HARDEST_BELOW, HARD_BELOW, EASY_ABOVE = 0.15, 0.4, 0.5  # of all that is asked
+EASY: Final = 0.3  # of what a hard question would read
 
 RAREST: Final = 3  # terms that are read furthest: two find less, four copy more than there is room
 RAREST_LEAST: Final = 1 / 8  # of what is read, for each of them
 OTHERS: Final = 1 / 40  # of the budget, for every other term: the heads of their lists
+
+
+class Reach(NamedTuple):
+    """How far a question is read that takes as long as any: beginning a list takes time too."""
+
+    most: float  # of the budget
+    begun: float  # of the budget, from which what it takes to begin the lists is taken away
+    beginning: int  # postings a list
+    rescored: int  # rows that are totalled at the end
+
+    def postings(self, lists: int, budget: int) -> float:
+        """To read at most, from so many lists."""
+        return min(budget * self.most, budget * self.begun - min(self.beginning * lists, budget))
+
+
+HARD: Final = Reach(1.1, 1.4, 60, 400)  # a fifth fewer rows find 0.65, not 0.67, of the exact ten
+HARDEST: Final = Reach(1.32, 1.68, 80, 300)  # more of the lists: it is these that find too little
 
 
 class Plan(NamedTuple):
@@ -34,6 +48,7 @@ class Plan(NamedTuple):
 
     reading: int  # postings of all terms together, if it cannot be all of them
     most: list[int]  # by term
+    rescored: int  # rows
 
 
 def budget_for(memories: int) -> int | None:
@@ -47,33 +62,35 @@ def plan(weights: Sequence[int], held: Sequence[int], segments: int, budget: int
     `most` comes in few sizes, because lists are copied, and kept, as far as they are read.
     """
     if sum(held) <= budget:
-        return Plan(budget, [budget] * len(held))
-    rarest = sorted((its, term) for term, its in enumerate(held) if its)
+        return Plan(budget, [budget] * len(held), HARD.rescored)
+    rarest = sorted([(its, term) for term, its in enumerate(held) if its])
     share = _told(rarest, weights, budget)
-    spared = min(1.0, max(0.0, (share - HARD_BELOW) / (EASY_ABOVE - HARD_BELOW)))
-    whole = budget * MOST
-    begun = min(BEGINNING * len(rarest) * segments, budget)
-    reading = min(whole, budget * BEGUN - begun) * (1 - (1 - EASY) * spared)
-    if spared == 1:
-        whole *= EASY
+    lists = len(rarest) * segments
+    reach = HARDEST if share < HARDEST_BELOW else HARD
+    whole, reading = budget * reach.most, HARD.postings(lists, budget)
+    if reach is HARDEST:
+        reading = max(reading, HARDEST.postings(lists, budget))
+    elif share >= EASY_ABOVE:
+        whole, reading = EASY * whole, EASY * reading
+    elif share > HARD_BELOW:
+        reading *= 1 - (1 - EASY) * (share - HARD_BELOW) / (EASY_ABOVE - HARD_BELOW)
     least = max(1, int(budget * OTHERS))
     most = [least] * len(held)
     left = whole
     for its, term in rarest[:RAREST]:
         read = min(its, whole / 2, max(left, whole * RAREST_LEAST))
         left -= read
-        while most[term] < read:
-            most[term] *= 2
-    return Plan(int(reading), most)
+        most[term] = least << max(0, -int(-read // least) - 1).bit_length()
+    return Plan(int(reading), most, reach.rescored)
 
 
 def _told(rarest: Sequence[tuple[int, int]], weights: Sequence[int], budget: int) -> float:
     """The part of all that is asked that the rarest terms say, given (holders, term)."""
     room, told = budget * TELLING, 0.0
     for its, term in rarest:
-        read = min(its, room)
-        told += weights[term] * read / its
-        room -= read
-        if room <= 0:
+        if its >= room:
+            told += weights[term] * room / its
             break
+        told += weights[term]
+        room -= its
     return told / sum(weights)

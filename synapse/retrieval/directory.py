@@ -11,6 +11,7 @@ import math
 import threading
 import time
 from array import array
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
@@ -27,6 +28,7 @@ SEGMENTS_LEAST: Final = 8  # half a million memories: in fewer, looking up is as
 TERMS_MAX: Final = 8192  # whose places are kept: 16 MB at ten million memories
 HEADS_BYTES_MAX: Final = 7 << 25  # of copied lists: an index may take 300 MB of its own
 HEADS_BYTES_EACH: Final = 96  # for each memory, while that is less: about all that is asked for
+QUESTIONS_MAX: Final = 512  # that are remembered, to know what was asked for: 1 MB
 HEADS_BYTES_LEAST: Final = 1 << 23  # of some thousand terms in a few small segments
 
 Want = tuple[int, int]
@@ -34,49 +36,36 @@ Want = tuple[int, int]
 
 
 @dataclass(slots=True)
-class _Copy:
-    """The lists of one term."""
-
-    heads: Heads
-    asked: int  # by which question, as `_Copied` counts
-
-
-@dataclass(slots=True)
 class _Copied:
-    """The heads of lists. Any thread may ask; those that were not asked for go first."""
+    """The heads of lists. Any thread may ask; those that were not asked for lately go first."""
 
     size_max: int  # bytes
     since_s: float  # on the monotonic clock
     size: int = 0
-    asked: int = 0  # questions so far
-    held: dict[Want, _Copy] = field(default_factory=dict)
+    held: dict[Want, Heads] = field(default_factory=dict)
+    lately: deque[Sequence[Want]] = field(default_factory=lambda: deque(maxlen=QUESTIONS_MAX))
     common: list[int] | None = None  # terms to copy before they are asked for, the next at the end
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self, wants: Sequence[Want]) -> list[Heads | None]:
         """What one question asks for, as far as it is there."""
-        self.asked = asked = self.asked + 1
-        found = list(map(self.held.get, wants))
-        for copy in found:
-            if copy is not None:
-                copy.asked = asked
-        return [None if copy is None else copy.heads for copy in found]
+        self.lately.append(wants)
+        return list(map(self.held.get, wants))
 
     def put(self, want: Want, heads: Heads) -> None:
         with self.changing:
-            before = self.held.pop(want, None)
-            self.size += len(heads) - (0 if before is None else len(before.heads))
-            self.held[want] = _Copy(heads, self.asked)
+            self.size += len(heads) - len(self.held.pop(want, b""))
+            self.held[want] = heads
             if self.size > self.size_max:
                 self._shrink()
 
     def _shrink(self) -> None:
         """Make room for some time: looking for what was asked last takes a while."""
-        for want, copy in sorted(self.held.items(), key=lambda item: item[1].asked):
+        asked = {want: nth for nth, wants in enumerate(list(self.lately)) for want in wants}
+        for want in sorted(self.held, key=lambda want: asked.get(want, -1)):
             if self.size <= self.size_max * 3 // 4 or len(self.held) == 1:
                 return
-            self.size -= len(copy.heads)
-            del self.held[want]
+            self.size -= len(self.held.pop(want))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import numpy as np
 from synapse.ports import Filter, Hit, Hits, Ranking, Share, Why
 from synapse.retrieval import bm25, directory, ranking, segment
 from synapse.retrieval.analysis import QUERY_TERMS_MAX, STOP_WORDS, analyse, key, keys
-from synapse.retrieval.budget import OTHERS, RESCORED_MAX, budget_for, plan
+from synapse.retrieval.budget import HARD, OTHERS, budget_for, plan
 from synapse.retrieval.directory import Directory
 from synapse.retrieval.engine import Engine, Heads, Located, Words
 from synapse.retrieval.labels import Asked, asked_by
@@ -81,10 +81,10 @@ class Snapshot:
         known = self._known(engine, terms)
         located = tuple([[each.located[nth] for each in known] for nth in range(self.parts)])
         weights = [times * each.weight for times, each in zip(asked.values(), known, strict=True)]
-        reading, heads = 0, None
+        reading, heads, rescored = 0, None, HARD.rescored
         if budget and any(weights):
             held = [each.held for each in known]
-            reading, most = plan(weights, held, len(self.blocks), budget)
+            reading, most, rescored = plan(weights, held, len(self.blocks), budget)
             heads = self._heads(engine, terms, located, most)
         found, counts = engine.search(
             self.blocks,
@@ -95,7 +95,7 @@ class Snapshot:
             *_terms(self, wanted, by),
             budget or 0,
             reading,
-            RESCORED_MAX,
+            rescored,
         )
         hits += [Hit(each, ranking.score(total, factor)) for each, total, factor in found]
         hits.exact = not counts[3]

@@ -15,6 +15,11 @@ from synapse.retrieval.twin_heads import Heads, share_out, sums
 
 Long = npt.NDArray[np.uint64]
 _EVER: Final = (1 << 32) - 1  # seconds
+_SUM_MAX: Final = 255  # of eight bits
+_RANKS: Final = 1024  # that are told apart to find the bar
+_MARGIN: Final = 32  # rows that are collected beyond those foreseen
+_AT_ONCE: Final = 2  # blocks whose rows are admitted before the next is looked at
+_AGES_PART: Final = 16  # by which decays of a block may differ, and be taken as one to choose rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +143,12 @@ def _decays(query: _Query, verified_s: Integers) -> Long:
     return decays
 
 
+def _of_one_age(query: _Query, block: Block) -> bool:
+    ages = np.array([block.header.first_created_s, block.newest_s], dtype=np.uint32)
+    oldest, newest = _decays(query, ages).tolist()
+    return bool(newest - oldest <= newest // _AGES_PART)
+
+
 def _worst(query: _Query, best: list[Ranked]) -> int:
     """What a row must reach to be of interest."""
     worst = -best[-1][0] if len(best) == query.limit else 0
@@ -155,15 +166,21 @@ def _totals(query: _Query, task: _Task) -> tuple[Integers, int]:
     return totals, read
 
 
-def _factors(query: _Query, task: _Task, rows: npt.NDArray[np.intp]) -> Long:
-    """The factor of each of these rows; 0 for those that are removed or filtered out."""
+def _factors(
+    query: _Query, task: _Task, rows: npt.NDArray[np.intp], *, roughly: bool = False
+) -> Long:
+    """The factor of each of these rows; 0 for those that are removed or filtered out. `roughly`:
+    what all have lost by age may be what the newest has, where it is nearly the same."""
     block = task.block
     factors = np.full(len(rows), task.greatest, dtype=np.uint64)
     if task.factors is not None:
         profiles = block["profiles"]
         factors = task.factors[profiles[rows] if len(profiles) else np.zeros_like(rows)]
     if query.decay is not None:
-        decays = _decays(query, block.verified[rows])
+        verified_s = block.verified[rows]
+        if roughly and _of_one_age(query, block):
+            verified_s = np.full_like(verified_s, block.newest_s)
+        decays = _decays(query, verified_s)
         factors = np.where(factors > 0, np.maximum(decays * factors >> 16, 1), 0)
     if query.since_s > 0 or query.until_s < _EVER:
         created = block["created"][rows]
@@ -197,6 +214,36 @@ def _merge(
 # With a budget.
 
 
+_Candidate = tuple[int, int, int]  # minus the rank, the task, the row
+
+
+class _Candidates:
+    """The best so far, and the bar that they let us foresee."""
+
+    def __init__(self, query: _Query, tasks: list[_Task], kept: int) -> None:
+        self.best: list[_Candidate] = []
+        self._kept = kept
+        self._rows = sum(task.block.rows for task in tasks)
+        most = _SUM_MAX * max((_greatest_factor(query, task) for task in tasks), default=0)
+        self._step = max(0, most.bit_length() - _RANKS.bit_length() + 1)
+        self._ranked = np.zeros(_RANKS, dtype=np.int64)
+
+    def admit(self, some: list[_Candidate]) -> None:
+        """Keep the best of these and of those before."""
+        self.best = sorted(self.best + some)[: self._kept]
+        for rank, _, _ in some:
+            self._ranked[-rank >> self._step] += 1
+
+    def foreseen(self, rows: int) -> int:
+        """The rank that matters, after so many rows; see `native/budget.c`."""
+        wanted = self._kept * rows // max(1, self._rows) + _MARGIN
+        if not rows or wanted >= self._kept:
+            return 0
+        over = self._ranked[::-1].cumsum()[::-1]
+        reached = np.flatnonzero(over >= wanted)
+        return int(reached[-1]) << self._step if len(reached) else 0
+
+
 def _within_budget(
     query: _Query,
     tasks: list[_Task],
@@ -207,27 +254,35 @@ def _within_budget(
     """The heads of lists as far as the budget goes; then the best sums, exactly."""
     readings = share_out(query.weights, heads, budget, len(tasks), len(query.places))
     where = [(part, nth) for part in heads for nth in range(len(part[0].lists))]
-    candidates: list[tuple[int, int, int]] = []  # minus the rank, the task, the row
-    read = 0
+    candidates, waiting = _Candidates(query, tasks, kept), list[_Candidate]()
+    rows_seen = read = 0
     for number, task in enumerate(tasks):
+        bar = -(-candidates.foreseen(rows_seen) // _greatest_factor(query, task))
+        rows_seen += task.block.rows
+        if bar > _SUM_MAX:
+            continue
         part, nth = where[task.number]
         found, postings = sums(task.block.rows, part, nth, readings)
-        rows = np.flatnonzero(found)
-        ranks = found[rows].astype(np.uint64) * _factors(query, task, rows)
-        floor = 1
-        if len(ranks) > kept:
-            floor = max(1, int(np.partition(ranks, -kept)[-kept]))
-        chosen = np.flatnonzero(ranks >= floor).tolist()
-        candidates += [(-int(ranks[nth]), number, int(rows[nth])) for nth in chosen]
-        candidates = sorted(candidates)[:kept]
+        rows = np.flatnonzero(found >= max(1, bar))
+        ranks = found[rows].astype(np.uint64) * _factors(query, task, rows, roughly=True)
+        candidates.admit(waiting)
+        waiting = [
+            (-rank, number, row)
+            for rank, row in zip(ranks.tolist(), rows.tolist(), strict=True)
+            if rank
+        ]
+        if number < _AT_ONCE:
+            candidates.admit(waiting)
+            waiting = []
         read += postings
+    candidates.admit(waiting)
     best: list[Ranked] = []
-    for _, number, row in candidates:
+    for _, number, row in candidates.best:
         task = tasks[number]
         rows = np.array([row])
         totals = np.array([_total(query, task, row)], dtype=np.uint32)
         best = _merge(query, best, task, rows, totals)
-    return best, (read, len(candidates), len(tasks), True)
+    return best, (read, len(candidates.best), len(tasks), True)
 
 
 def _total(query: _Query, task: _Task, row: int) -> int:

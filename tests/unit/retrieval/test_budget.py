@@ -6,7 +6,8 @@ from synapse.retrieval.budget import (
     BUDGET,
     EASY,
     EXACT_MAX,
-    MOST,
+    HARD,
+    HARDEST,
     OTHERS,
     RAREST,
     Plan,
@@ -16,9 +17,10 @@ from synapse.retrieval.budget import (
 
 SEGMENTS = 150
 COMMON = 3_000_000  # memories that hold a common word
-HARD = [400_000, 900_000, COMMON, COMMON]
-EASY_ONES = [120, 900, COMMON, COMMON]  # its rarest words tell nearly all
 WEIGHTS = [9_000, 8_000, 1_000, 1_000]
+OF_ALL_SORTS = [120_000, 90_000, COMMON, COMMON]
+OF_COMMON_WORDS = [900_000, 800_000, COMMON, COMMON]
+WITH_RARE_WORDS = [120, 900, COMMON, COMMON]  # which tell nearly all
 
 
 def test_only_past_a_million_memories_is_anything_left_unread() -> None:
@@ -27,14 +29,20 @@ def test_only_past_a_million_memories_is_anything_left_unread() -> None:
 
 
 def test_what_fits_is_read_whole() -> None:
-    assert plan([7, 7], [BUDGET - 1, 1], SEGMENTS, BUDGET) == Plan(BUDGET, [BUDGET, BUDGET])
+    assert plan([7, 7], [BUDGET - 1, 1], SEGMENTS, BUDGET) == Plan(
+        BUDGET, [BUDGET, BUDGET], HARD.rescored
+    )
 
 
 def test_easy_questions_pay_for_hard_ones() -> None:
-    hard, easy = (plan(WEIGHTS, held, SEGMENTS, BUDGET) for held in (HARD, EASY_ONES))
-    assert BUDGET < hard.reading <= BUDGET * MOST
+    hardest, hard, easy = (
+        plan(WEIGHTS, held, SEGMENTS, BUDGET)
+        for held in (OF_COMMON_WORDS, OF_ALL_SORTS, WITH_RARE_WORDS)
+    )
+    assert BUDGET < hard.reading < hardest.reading <= BUDGET * HARDEST.most
     assert easy.reading == int(hard.reading * EASY)
-    assert max(easy.most) < max(hard.most)
+    assert max(easy.most) < max(hard.most) <= max(hardest.most)
+    assert hardest.rescored < hard.rescored == easy.rescored
 
 
 def test_the_rarest_are_read_furthest_and_of_the_others_the_heads() -> None:
@@ -48,7 +56,7 @@ def test_the_rarest_are_read_furthest_and_of_the_others_the_heads() -> None:
 
 def test_more_terms_are_read_less_far_because_each_takes_its_time() -> None:
     few, many = (plan([1] * terms, [COMMON] * terms, SEGMENTS, BUDGET).reading for terms in (4, 24))
-    assert BUDGET * MOST >= few > many > 0
+    assert BUDGET * HARDEST.most >= few > many > 0
 
 
 def test_lists_are_wanted_in_few_sizes() -> None:
@@ -57,8 +65,8 @@ def test_lists_are_wanted_in_few_sizes() -> None:
     for _ in range(2_000):
         held = [int(10 ** random.uniform(0, 6.5)) for _ in range(random.randint(1, 30))]
         weights = [random.randint(1, 40_000) for _ in held]
-        reading, most = plan(weights, held, SEGMENTS, BUDGET)
-        assert 0 < reading <= BUDGET * MOST
+        reading, most, _ = plan(weights, held, SEGMENTS, BUDGET)
+        assert 0 < reading <= BUDGET * HARDEST.most
         sizes.update(most)
     assert len(sizes) <= 8
 

@@ -1,6 +1,7 @@
 """Every engine against the exact scan: the same ids, order and scores, to the last bit."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -8,7 +9,7 @@ import pytest
 
 from synapse.core.memory.memory import Memory
 from synapse.ports import ANY, Filter, Index, Labels, Ranking
-from synapse.retrieval import directory, layout, snapshot
+from synapse.retrieval import budget, directory, layout
 from synapse.retrieval.engine import BEST, NUMPY
 from synapse.retrieval.inverted import InvertedIndex
 from synapse.retrieval.scan import ScanIndex
@@ -17,6 +18,7 @@ LATIN = ["the", "of", "apple", "apples", "pear", "running", "runs", "naïve", "x
 WORDS = [*LATIN, "gateway", "Ωμέγα", "京都", "东京都"]
 KINDS, AUTHORS, TAGS = ["note", "fact"], ["", "ada", "bob"], ["red", "green", "blue"]
 DAY_MS = 86_400_000
+ALL = 1_000  # more than are totalled
 ENGINES = (BEST, NUMPY)  # the same twice where no compiler was
 
 
@@ -162,7 +164,7 @@ def test_all_give_the_same_answers_over_thousands_of_memories(head_rows: int) ->
             assert indexes[2].search(query, limit=10, **terms) == expected
 
 
-@pytest.mark.parametrize("rows_max", [1000, layout.ROWS_MAX])
+@pytest.mark.parametrize("rows_max", [300, 1000, layout.ROWS_MAX])
 def test_both_engines_cut_alike_when_the_budget_is_spent(
     rows_max: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -178,20 +180,52 @@ def test_both_engines_cut_alike_when_the_budget_is_spent(
     cut = 0
     for _ in range(40):
         query = " ".join(random.choice(added).text.split()[: random.randint(1, 30)])
-        budget, ranking, wanted = (
+        most, ranking, wanted = (
             random.choice([50, 500, 5000]),
             a_ranking(random),
             a_filter(random),
         )
         one, other = (
-            index.search(query, limit=10, budget=budget, ranking=ranking, wanted=wanted)
+            index.search(query, limit=ALL, budget=most, ranking=ranking, wanted=wanted)
             for index in indexes
         )
-        assert (one, one.exact) == (other, other.exact)
+        assert (one, one.exact) == (other, other.exact), "every row that was totalled"
         cut += not one.exact
         if one.exact:
-            assert one == indexes[0].search(query, limit=10, ranking=ranking, wanted=wanted)
+            assert one == indexes[0].search(query, limit=ALL, ranking=ranking, wanted=wanted)
     assert cut > 10
+
+
+def test_both_engines_foresee_alike_what_later_segments_hold(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where memories of one time are about the same things, more is foreseen than there will be."""
+    for name in ("HARD", "HARDEST"):
+        monkeypatch.setattr(budget, name, getattr(budget, name)._replace(rescored=100))
+    monkeypatch.setattr(directory, "SEGMENTS_LEAST", 1)
+    monkeypatch.setattr(layout, "ROWS_MAX", 300)
+    random = Random(9)
+    added = thousands(random, 3_000)
+    for nth, memory in enumerate(added):
+        talk = random.choices(["tide", "moon", "shore"], k=max(0, 4 - nth // 200))
+        added[nth] = replace(memory, text=" ".join([*talk, *memory.text.split()[: nth // 100]]))
+    indexes = [InvertedIndex(engine=engine, head_rows=150) for engine in ENGINES]
+    for index in indexes:
+        for first in range(0, len(added), 150):
+            index.add(added[first : first + 150])
+            index.maintain(steps=3)
+    sizes = set()
+    for _ in range(150):
+        words = ["tide", "moon", *random.choice(added).text.split()]
+        query = " ".join(random.sample(words, min(len(words), 4)))
+        most, ranking = random.choice([500, 2000]), a_ranking(random)
+        one, other = (
+            index.search(query, limit=ALL, budget=most, ranking=ranking) for index in indexes
+        )
+        assert (one, one.exact) == (other, other.exact)
+        if not one.exact:
+            sizes.add(len(one))
+    assert max(sizes) == 100 and min(sizes) < 100, "too much was foreseen once, and once not"
 
 
 def test_what_a_budget_leaves_whole_is_answered_exactly_however_few_rows_are_totalled(
@@ -207,7 +241,8 @@ def test_what_a_budget_leaves_whole_is_answered_exactly_however_few_rows_are_tot
         scan.add(added[first : first + 300])
         index.maintain(steps=3)
     for _ in range(150):
-        monkeypatch.setattr(snapshot, "RESCORED_MAX", random.choice([3, 10, 40]))
+        few = budget.HARD._replace(rescored=random.choice([3, 10, 40]))
+        monkeypatch.setattr(budget, "HARD", few)
         query = " ".join(random.choice(added).text.split()[: random.randint(1, 30)])
         ranking, wanted = a_ranking(random), a_filter(random)
         expected = scan.search(query, limit=3, ranking=ranking, wanted=wanted)
