@@ -216,6 +216,10 @@ class RecordLog(Protocol):
     def memory(self, memory_id: bytes) -> Memory | None:
         """One memory, shared or private."""
 
+    def memories_with(self, ids: Sequence[bytes]) -> dict[bytes, Memory]:
+        """The memories with these ids, shared and private, which `memories_after` or `memory` gave
+        before: their form is not checked again. Unknown and erased ones are left out."""
+
     def counts(self) -> tuple[int, int]:
         """How many records, and how many private memories."""
 

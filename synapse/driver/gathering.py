@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from synapse.core.errors import StorageError
-from synapse.core.memory.memory import Memory, from_record
+from synapse.core.memory.memory import Memory
 from synapse.ports import ANY, Filter, Hit, Hits, Index, Ranking, RecordLog, Why
 from synapse.retrieval.budget import budget_for
 from synapse.retrieval.corroboration import Corroboration, Kin
@@ -135,14 +135,8 @@ class Gathering:
 
     def memories(self, hits: Sequence[Hit]) -> list[tuple[Hit, Memory]]:
         """Each with its memory, without those that were taken back a moment ago."""
-        records = {record.id: record for record in self._log.read([hit.id for hit in hits])}
-        found = []
-        for hit in hits:
-            record = records.get(hit.id)
-            memory = self._log.memory(hit.id) if record is None else from_record(record)
-            if memory is not None:
-                found.append((hit, memory))
-        return found
+        found = self._log.memories_with([hit.id for hit in hits])
+        return [(hit, found[hit.id]) for hit in hits if hit.id in found]
 
     def _rows(self, asked: Question, limit: int, ranking: Ranking) -> tuple[list[_Row], Hits]:
         """At most so many rows that say different things, and the hits they were chosen from."""
@@ -189,11 +183,8 @@ class Gathering:
                 except StorageError as error:
                     _log.warning("corroboration_unreadable", problem=str(error))
         every = dict.fromkeys(one for ids in named.values() for one in ids)
-        read = {one.id: from_record(one) for one in self._log.read(list(every))} if every else {}
-        return {
-            hit: tuple(memory for one in ids if (memory := read.get(one)) is not None)
-            for hit, ids in named.items()
-        }
+        read = self._log.memories_with(list(every)) if every else {}
+        return {hit: tuple(read[one] for one in ids if one in read) for hit, ids in named.items()}
 
 
 def _folded_by_text(hits: Hits, kin: Mapping[bytes, Kin]) -> list[_Row]:

@@ -90,6 +90,12 @@ class MemoryLog:
         with self._lock:
             return self._seen.memory(memory_id)
 
+    def memories_with(self, ids: Sequence[bytes]) -> dict[bytes, Memory]:
+        """The memories with these ids, shared and private."""
+        with self._lock:
+            found = {wanted: self._seen.memory(wanted) for wanted in ids}
+        return {wanted: memory for wanted, memory in found.items() if memory is not None}
+
     def counts(self) -> tuple[int, int]:
         """How many records, and how many private memories, erased ones included."""
         with self._lock:

@@ -15,8 +15,8 @@ from typing import Any, Final
 import zstandard
 
 from synapse.core.errors import RecordError
-from synapse.core.memory.memory import PrivateMemory
-from synapse.core.memory.record import BODY_BYTES_MAX, Record, body_hash
+from synapse.core.memory.memory import Memory, PrivateMemory, read_back
+from synapse.core.memory.record import BODY_BYTES_MAX, Record, body_hash, stored_header
 
 COMPRESSION_LEVEL: Final = 3  # zstd's own default: most of the gain at a fraction of the cost
 PRIVATE_BYTES_MAX: Final = 6 * BODY_BYTES_MAX  # JSON makes at most six characters of one byte
@@ -86,6 +86,28 @@ def to_record(columns: Sequence[Any]) -> Record:
     if body is not None and body_hash(body) != record.header.body_hash:
         raise DamagedError("the body is not the one that was signed")
     return record
+
+
+def to_memory(columns: Sequence[Any]) -> Memory | None:
+    """The memory of (id, header, body, packed), which one was made of before; None once its body
+    is erased. Raises DamagedError.
+
+    Neither its signature nor the form of its body is looked at again.
+    """
+    record_id, header_data, body, packed = columns
+    if body is None:
+        return None
+    if not isinstance(header_data, bytes) or not isinstance(body, bytes):
+        raise DamagedError("the header or the body is not bytes")
+    if packed:
+        body = _unpacked(body, bytes_max=BODY_BYTES_MAX)
+    try:
+        header = stored_header(record_id, header_data)
+        if body_hash(body) != header.body_hash:
+            raise DamagedError("the body is not the one that was signed")
+        return read_back(record_id, header, body)
+    except RecordError as error:
+        raise DamagedError(f"the header: {error}") from None
 
 
 def to_private(columns: Sequence[Any]) -> PrivateMemory:

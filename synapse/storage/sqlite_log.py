@@ -26,9 +26,17 @@ import structlog
 from synapse.core.errors import StorageError
 from synapse.core.memory.memory import Memory, PrivateMemory, from_private, from_record
 from synapse.core.memory.record import MEMORY, Record
+from synapse.storage import queries
 from synapse.storage.damage import Damage, describe, set_aside
 from synapse.storage.layer import Batch, Layer, a_page
-from synapse.storage.rows import DamagedError, Row, RowWriter, to_private, to_record
+from synapse.storage.rows import (
+    DamagedError,
+    Row,
+    RowWriter,
+    to_memory,
+    to_private,
+    to_record,
+)
 from synapse.storage.sqlite_file import (
     WRITER_CACHE_KIB,
     empty_write_ahead_log,
@@ -41,60 +49,6 @@ from synapse.storage.sqlite_file import (
 PAGE_ROWS: Final = 256  # of one query: 16 MiB of bodies at most, and no long transaction
 IDS_PER_QUERY: Final = 500  # SQLite builds before 3.32 take 999 parameters
 IDLE_READERS_MAX: Final = 8  # connections kept open, which share what they may cache
-
-_NEWEST = """
-SELECT max((SELECT ifnull(max(position), 0) FROM records),
-           (SELECT ifnull(max(position), 0) FROM private_memories),
-           (SELECT ifnull(max(position), 0) FROM damaged))
-"""
-_COUNTS = "SELECT lineage, records, private_memories, (SELECT count(*) FROM damaged) FROM log"
-_COUNT = """
-UPDATE log SET records = records + ?, private_memories = private_memories + ?,
-               lineage = CASE WHEN ? THEN randomblob(16) ELSE lineage END
-"""
-_INSERT_RECORD = """
-INSERT INTO records (position, id, kind, hlc_ms, header, signature, signature_sum, body, packed)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
-"""
-_INSERT_PRIVATE = """
-INSERT INTO private_memories (position, id, created_ms, body)
-VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING
-"""
-_ERASE = (
-    "UPDATE records SET body = NULL WHERE id = ?",
-    "UPDATE private_memories SET body = NULL WHERE id = ?",
-    "UPDATE damaged SET body = NULL WHERE id = ?",
-)
-_HEALED = "DELETE FROM damaged WHERE id = ?"
-
-_RECORD = "position, id, header, signature, signature_sum, body, packed"
-_READ = f"SELECT {_RECORD} FROM records WHERE id IN ({{ids}})"
-_SCAN = """
-SELECT position, id, header, signature, signature_sum, {body}, packed FROM records
-WHERE position > :after AND position <= :base ORDER BY position LIMIT :limit
-"""
-_OF_KIND = f"""
-SELECT {_RECORD} FROM records
-WHERE kind = :kind AND position > :after AND position <= :base ORDER BY position LIMIT :limit
-"""
-_SHARED = f"SELECT {_RECORD}, NULL AS created_ms FROM records"
-_PRIVATE = "SELECT position, id, NULL, NULL, NULL, body, NULL, created_ms FROM private_memories"
-_MEMORY = f"{_SHARED} WHERE id = :id UNION ALL {_PRIVATE} WHERE id = :id"
-_MEMORIES = f"""
-{_SHARED} WHERE kind = :kind AND position > :after AND position <= :base
-UNION ALL
-{_PRIVATE} WHERE position > :after AND position <= :base
-ORDER BY position LIMIT :limit
-"""
-_LATEST = f"""
-SELECT {_RECORD} FROM records
-WHERE kind = :kind AND position < :below ORDER BY position DESC LIMIT :limit
-"""
-_LAST_ID = "SELECT id FROM records WHERE position <= :position ORDER BY position DESC LIMIT 1"
-QUERIES: Final = (
-    _READ.format(ids=":id, :id"), _SCAN.format(body="body"), _OF_KIND, _MEMORY, _MEMORIES,
-    _LATEST, _LAST_ID,
-)  # fmt: skip
 
 _log = structlog.get_logger(__name__)
 
@@ -134,7 +88,7 @@ class SqliteLog:
         with translated(path), ExitStack() as opened:
             opened.callback(os.close, own(path))
             self._writer = opened.enter_context(closing(open_writer(path, cache_kib=cache_kib)))
-            [last] = self._writer.execute(_NEWEST).fetchone()
+            [last] = self._writer.execute(queries.NEWEST).fetchone()
             self._pending = Layer.after(last)
             self._count()
             self._files = opened.pop_all()
@@ -180,7 +134,7 @@ class SqliteLog:
         missing = [wanted for wanted in ids if wanted not in found]
         for start in range(0, len(missing), IDS_PER_QUERY):
             some = missing[start : start + IDS_PER_QUERY]
-            for row in self._query(_READ.format(ids=", ".join("?" * len(some))), some):
+            for row in self._query(queries.READ.format(ids=", ".join("?" * len(some))), some):
                 for record in self._record(row, erased):
                     found[record.id] = record
         return [found[wanted] for wanted in ids if wanted in found]
@@ -192,7 +146,7 @@ class SqliteLog:
         names: dict[str, Any] = {f"kind{number}": kind for number, kind in enumerate(kinds or ())}
         wanted = ", ".join(f":{name}" for name in names)
         body = "body" if kinds is None else f"CASE WHEN kind IN ({wanted}) THEN body END"
-        for page in self._pages(_SCAN.format(body=body), after=after, **names):
+        for page in self._pages(queries.SCAN.format(body=body), after=after, **names):
             for row in page.rows:
                 yield from self._record(row, page.erased)
             for _, record in page.tail.records.values():
@@ -218,7 +172,7 @@ class SqliteLog:
         below = beneath if before is None else min(before, beneath)
         while len(newest) < limit:
             wanted = limit - len(newest)
-            rows = self._query(_LATEST, {"kind": kind, "below": below, "limit": wanted})
+            rows = self._query(queries.LATEST, {"kind": kind, "below": below, "limit": wanted})
             for row in rows:
                 newest += [(row[0], record) for record in self._record(row, erased)]
             if len(rows) < wanted:
@@ -228,7 +182,7 @@ class SqliteLog:
 
     def memories(self) -> Iterator[Memory]:
         """Every memory that has a body, shared and private, in the order of arrival."""
-        for page in self._pages(_MEMORIES, kind=MEMORY):
+        for page in self._pages(queries.MEMORIES, kind=MEMORY):
             for row in page.rows:
                 memory = self._memory(row, page.erased)
                 if memory:
@@ -239,7 +193,7 @@ class SqliteLog:
         self, after: int, *, limit: int, up_to: int | None = None
     ) -> tuple[list[Memory], int]:
         """The memories past a position, at most so many, and the position that they reach."""
-        page = next(self._pages(_MEMORIES, after=after, limit=limit, kind=MEMORY))
+        page = next(self._pages(queries.MEMORIES, after=after, limit=limit, kind=MEMORY))
         placed = [
             (row[0], memory) for row in page.rows if (memory := self._memory(row, page.erased))
         ]
@@ -254,9 +208,32 @@ class SqliteLog:
         with self._lock:
             if memory_id in self._pending:
                 return self._pending.memory(memory_id)
-        for row in self._query(_MEMORY, {"id": memory_id}):
+        for row in self._query(queries.ONE_MEMORY, {"id": memory_id}):
             return self._memory(row, erased=frozenset())
         return None
+
+    def memories_with(self, ids: Sequence[bytes]) -> dict[bytes, Memory]:
+        """The memories with these ids, shared and private, of those that were read before."""
+        with self._lock:
+            pending = self._pending
+            here = {wanted: pending.memory(wanted) for wanted in ids if wanted in pending}
+        found = {wanted: memory for wanted, memory in here.items() if memory is not None}
+        beneath = [wanted for wanted in ids if wanted not in here]
+        for start in range(0, len(beneath), IDS_PER_QUERY):
+            some = beneath[start : start + IDS_PER_QUERY]
+            marks = ", ".join("?" * len(some))
+            for row in self._query(queries.SHARED_WITH.format(ids=marks), some):
+                position, kind, *columns = row
+                try:
+                    memory = to_memory(columns) if kind == MEMORY else None
+                except DamagedError as error:
+                    self.note(position, private=False, problem=str(error))
+                else:
+                    found.update({} if memory is None else {memory.id: memory})
+        for wanted in beneath:
+            if wanted not in found and (memory := self.memory(wanted)) is not None:
+                found[wanted] = memory
+        return found
 
     def counts(self) -> tuple[int, int]:
         """How many records, and how many private memories, erased ones included."""
@@ -299,7 +276,7 @@ class SqliteLog:
     def last_id(self, *, up_to: int) -> bytes:
         """The id of the last durable record up to a position; empty when there is none."""
         found = b""
-        for row in self._query(_LAST_ID, {"position": up_to}):
+        for row in self._query(queries.LAST_ID, {"position": up_to}):
             found = row[0]
         return found
 
@@ -326,7 +303,7 @@ class SqliteLog:
 
     def _count(self) -> None:
         """Note what the last commit made of the log. One small row, in the writer's cache."""
-        counts = self._writer.execute(_COUNTS).fetchone()
+        counts = self._writer.execute(queries.COUNTS).fetchone()
         self._lineage, self._records, self._private, self._aside = counts
 
     def _write(self, batches: Sequence[Batch], found: Sequence[Damage]) -> None:
@@ -341,22 +318,22 @@ class SqliteLog:
                 private -= moved * damage.private
             for batch in batches:
                 records += connection.executemany(
-                    _INSERT_RECORD, (rows.record(*placed) for placed in batch.records)
+                    queries.INSERT_RECORD, (rows.record(*placed) for placed in batch.records)
                 ).rowcount
                 private += connection.executemany(
-                    _INSERT_PRIVATE, (rows.private(*placed) for placed in batch.private)
+                    queries.INSERT_PRIVATE, (rows.private(*placed) for placed in batch.private)
                 ).rowcount
                 if found or self._aside:
-                    connection.executemany(_HEALED, ((one.id,) for _, one in batch.records))
-                for erase in _ERASE:
+                    connection.executemany(queries.HEALED, ((one.id,) for _, one in batch.records))
+                for erase in queries.ERASE:
                     connection.executemany(erase, ((erased,) for erased in batch.erased))
-            connection.execute(_COUNT, (records, private, bool(found)))
+            connection.execute(queries.COUNT, (records, private, bool(found)))
 
     def _of_kind(self, kind: str, up_to: int) -> Iterator[Row]:
         after = 0
         while True:
             bounds = {"kind": kind, "after": after, "base": up_to, "limit": PAGE_ROWS}
-            rows = self._query(_OF_KIND, bounds)
+            rows = self._query(queries.OF_KIND, bounds)
             yield from rows
             if len(rows) < PAGE_ROWS:
                 return

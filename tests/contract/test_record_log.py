@@ -134,6 +134,20 @@ def test_what_is_staged_is_seen_at_once(log: RecordLog) -> None:
     assert [each for _, each in log.latest(MEMORY, limit=1)] == [shared]
 
 
+def test_many_memories_are_found_at_once(log: RecordLog) -> None:
+    chain, own = memory_chain(30), private("mine")
+    task = record({"text": "a task is not a memory"}, kind=TASK)
+    ids = [made_up_id(1), task.id, own.id, *(each.id for each in chain)]
+    expected = {own.id: from_private(own)} | {each.id: from_record(each) for each in chain}
+    log.stage([*chain[:20], task], private=[own])
+    log.commit()
+    log.stage(chain[20:])
+    for _ in ("partly staged", "durable"):
+        assert log.memories_with(ids) == expected
+        assert log.memories_with([]) == {}
+        log.commit()
+
+
 def test_a_crash_takes_what_was_staged_and_leaves_what_was_committed(place: Place) -> None:
     durable, lost = memory_chain(2)
     own = private("kept")
@@ -229,6 +243,7 @@ def test_an_erased_body_is_gone_and_its_header_stays(log: RecordLog, committed: 
         assert [each for _, each in log.latest(MEMORY, limit=9)] == [other, shared.without_body()]
         assert log.memory(shared.id) is None
         assert log.memory(own.id) is None
+        assert log.memories_with([shared.id, own.id, other.id]) == {other.id: from_record(other)}
         assert list(log.memories()) == [from_record(other)]
         assert log.counts() == (2, 1)
         log.commit()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from synapse.core.memory.record import MEMORY, Record
+from synapse.core.memory.record import DEPTH_MAX, MEMORY, Header, Record, decode_cbor
 
 TEXT_BYTES_MAX = 60_000  # of one memory; leaves room for tags and salt in a 64 KiB body
 LABEL_CHARACTERS_MAX = 64  # of a kind or a tag
@@ -41,21 +43,29 @@ class Memory:
 
 def from_record(record: Record) -> Memory | None:
     """The memory a record holds; None for other kinds, erased bodies and nonsense."""
-    if record.kind != MEMORY:
-        return None
-    content, refs = record.content(), record.header.refs
+    return _memory(record.id, record.header, record.content()) if record.kind == MEMORY else None
+
+
+def read_back(record_id: bytes, header: Header, body: bytes) -> Memory | None:
+    """The memory that `from_record` made of this body before, so that its form need not be checked
+    again. Raises RecordError."""
+    return _memory(record_id, header, decode_cbor(body, depth_max=DEPTH_MAX))
+
+
+def _memory(record_id: bytes, header: Header, content: Mapping[str, Any]) -> Memory | None:
+    refs = header.refs
     text, kind, tags = content.get("text"), content.get("kind"), content.get("tags")
     if not isinstance(text, str) or not text.strip():
         return None
     return Memory(
-        id=record.id,
+        id=record_id,
         text=text,
         kind=_label(kind) or "note",
         tags=tuple(filter(None, map(_label, tags[:TAGS_MAX]))) if isinstance(tags, list) else (),
-        author=record.header.writer.hex(),
-        created_ms=record.header.hlc.ms,
+        author=header.writer.hex(),
+        created_ms=header.hlc.ms,
         shared=True,
-        operator=record.header.operator.hex(),
+        operator=header.operator.hex(),
         family=_label(content.get("family")),
         task=refs[0].hex() if kind == FINDING and refs else "",
     )

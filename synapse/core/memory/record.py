@@ -226,9 +226,7 @@ class Record:
     ) -> Record:
         """A record read back from our own disk: what hashes to its id was verified when it was
         written, and is not verified again. Raises RecordError (`header_hash`) for what does not."""
-        if hashlib.sha256(_ID_TAG + header_data).digest() != record_id:
-            raise RecordError("header_hash", "the header does not hash to the id")
-        return cls(record_id, Header.read_back(header_data), header_data, signature, body)
+        return cls(record_id, stored_header(record_id, header_data), header_data, signature, body)
 
     @classmethod
     def composed(cls, identity: Identity, header: Header, body: bytes | None = None) -> Record:
@@ -263,6 +261,13 @@ class Record:
     def without_body(self) -> Record:
         """The same record after its author retracted it."""
         return Record(self.id, self.header, self.header_data, self.signature, None)
+
+
+def stored_header(record_id: bytes, header_data: bytes) -> Header:
+    """The header of a record on our own disk. Raises RecordError (`header_hash`)."""
+    if hashlib.sha256(_ID_TAG + header_data).digest() != record_id:
+        raise RecordError("header_hash", "the header does not hash to the id")
+    return Header.read_back(header_data)
 
 
 def encode_body(content: Mapping[str, object], *, rng: Random) -> bytes:

@@ -17,9 +17,10 @@ import zstandard
 from synapse.core.errors import StorageError, StorageFull
 from synapse.core.memory.memory import from_private, from_record
 from synapse.core.memory.record import MEMORY
+from synapse.storage.queries import QUERIES
 from synapse.storage.rows import RowWriter
 from synapse.storage.sqlite_file import APPLICATION_ID, FIRST_SCHEMA, SCHEMA_VERSION
-from synapse.storage.sqlite_log import PAGE_ROWS, QUERIES, SqliteLog
+from synapse.storage.sqlite_log import PAGE_ROWS, SqliteLog
 from tests.making import memory_chain, memory_record, private
 from tests.unit.storage.logs import damage, flipped
 
@@ -245,6 +246,19 @@ def test_a_record_with_a_flipped_bit_is_left_out_and_counted(
         assert (log.damaged, log.counts()) == (1, (1, 0))
 
 
+@pytest.mark.parametrize("column", ["header", "body"])
+def test_a_memory_with_a_flipped_bit_is_not_found_and_noticed(path: Path, column: str) -> None:
+    good, bad = memory_record("good", seq=1), memory_record("bad", seq=2)
+    with closing(SqliteLog(path)) as log:
+        log.stage([good, bad])
+    damage(path, column, bad.id)
+    with closing(SqliteLog(path)) as log:
+        for _ in ("noticed", "set aside"):
+            assert log.memories_with([bad.id, good.id]) == {good.id: from_record(good)}
+            assert log.damaged == 1
+            log.commit()
+
+
 def test_a_damaged_record_that_comes_again_is_whole(path: Path) -> None:
     good, bad = memory_chain(2)
     with closing(SqliteLog(path)) as log:
@@ -321,7 +335,7 @@ def test_no_flipped_bit_anywhere_passes_for_what_was_written(path: Path) -> None
     records = [memory_record(f"memory {n} " * rng.randint(1, 60), seq=n) for n in range(1, 60)]
     with closing(SqliteLog(path)) as log:
         log.stage(records, private=[private("own")])
-    written = set(records)
+    written, memories = set(records), {each.id: from_record(each) for each in records}
     whole = path.read_bytes()
     refused = lost = 0
     for _ in range(300):
@@ -331,6 +345,8 @@ def test_no_flipped_bit_anywhere_passes_for_what_was_written(path: Path) -> None
             with closing(SqliteLog(path)) as log:
                 found = list(log.scan())
                 assert all(log.read([each.id]) in ([each], []) for each in found)
+                remembered = log.memories_with([each.id for each in records])
+                assert all(remembered[each] == memories[each] for each in remembered)
                 list(log.memories())
                 log.commit()
                 assert written.issuperset(found)
