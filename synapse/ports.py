@@ -64,6 +64,7 @@ class Hit(NamedTuple):
 
     id: bytes
     score: float
+    position: int = 0  # where the log had it; 0: look for it
 
 
 class Hits(list[Hit]):
@@ -216,9 +217,10 @@ class RecordLog(Protocol):
     def memory(self, memory_id: bytes) -> Memory | None:
         """One memory, shared or private."""
 
-    def memories_with(self, ids: Sequence[bytes]) -> dict[bytes, Memory]:
-        """The memories with these ids, shared and private, which `memories_after` or `memory` gave
-        before: their form is not checked again. Unknown and erased ones are left out."""
+    def memories_with(self, ids: Mapping[bytes, int]) -> dict[bytes, Memory]:
+        """The memories with these ids, shared and private, which `memories_after` gave before:
+        their form is not checked again. Unknown and erased ones are left out. Each is looked for
+        at its position first; 0 is none."""
 
     def counts(self) -> tuple[int, int]:
         """How many records, and how many private memories."""

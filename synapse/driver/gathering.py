@@ -135,7 +135,7 @@ class Gathering:
 
     def memories(self, hits: Sequence[Hit]) -> list[tuple[Hit, Memory]]:
         """Each with its memory, without those that were taken back a moment ago."""
-        found = self._log.memories_with([hit.id for hit in hits])
+        found = self._log.memories_with({hit.id: hit.position for hit in hits})
         return [(hit, found[hit.id]) for hit in hits if hit.id in found]
 
     def _rows(self, asked: Question, limit: int, ranking: Ranking) -> tuple[list[_Row], Hits]:
@@ -182,8 +182,8 @@ class Gathering:
                     named[row.hit.id] = self._said.others(row.kin)
                 except StorageError as error:
                     _log.warning("corroboration_unreadable", problem=str(error))
-        every = dict.fromkeys(one for ids in named.values() for one in ids)
-        read = self._log.memories_with(list(every)) if every else {}
+        every = dict.fromkeys((one for ids in named.values() for one in ids), 0)
+        read = self._log.memories_with(every) if every else {}
         return {hit: tuple(read[one] for one in ids if one in read) for hit, ids in named.items()}
 
 

@@ -28,7 +28,7 @@ from synapse.retrieval.directory import HEADS_BYTES_MAX
 from synapse.retrieval.engine import BEST, Engine
 from synapse.retrieval.folder import Damage, Folder, replace_covers
 from synapse.retrieval.labels import number, profile_of
-from synapse.retrieval.layout import DamagedSegment, Rows
+from synapse.retrieval.layout import POSITION_BITS, DamagedSegment, Rows
 from synapse.retrieval.ranking import seconds
 from synapse.retrieval.segment import Segment
 from synapse.retrieval.snapshot import snapshot, words_of
@@ -157,11 +157,12 @@ class InvertedIndex:
         pairs = self._words.pairs(texts, keys, bm25.K1, bm25.B, bm25.REFERENCE_LENGTH)
         created = [seconds(memory.created_ms) for memory, _ in part]
         created_s = np.array(created, dtype=np.uint32)
+        positions = np.array([memory.position & POSITION_BITS for memory, _ in part], np.uint32)
         profiles, table = number(profile_of(memory, each) for memory, each in part)
         ids = _joined_ids([memory.id for memory, _ in part])
         data = layout.assemble(
             self._engine.build((pairs,), len(part)),
-            Rows(ids, created_s, created_s, profiles, table),
+            Rows(ids, created_s, created_s, profiles, positions, table),
         )
         made = segment.made(self._engine, data, covers)
         with self._changing:

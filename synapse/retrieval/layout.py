@@ -13,9 +13,10 @@ multiple of eight:
         Of each row, the ranks in `frequent_keys` of its terms (16 bits each), then their impacts.
     ids, id_filter, id_starts, id_rows
         The 32-byte ids by row, a Bloom filter over them, and the rows by bucket of the hashed id.
-    created, verified, profiles
-        By row: seconds since 1970, twice (`verified` is left out while it equals `created`), and
-        the number of its profile (left out when there is one only).
+    created, verified, profiles, positions
+        By row: seconds since 1970, twice (`verified` is left out while it equals `created`), the
+        number of its profile (left out when there is one only), and its position in the log: the
+        last 32 bits of it, or 0.
     labels
         The profiles, as JSON: what filters and trust ask about.
 
@@ -36,14 +37,16 @@ import numpy.typing as npt
 
 from synapse.retrieval.analysis import ANALYSER_VERSION
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 ROWS_MAX: Final = 1 << 16  # a row is 16 bits wide
 POSTINGS_MAX: Final = 1 << 23  # of one segment: merging takes 24 bytes of memory for each
+POSITION_BITS: Final = (1 << 32) - 1  # what is kept of a position: a hint
 HEADER_BYTES: Final = 512
 SECTIONS: Final = (
     "frequent_keys", "frequent_starts", "frequent_directory", "lists",
     "rare_keys", "rare_postings", "rare_directory", "forward_starts", "forward",
-    "ids", "id_filter", "id_starts", "id_rows", "created", "verified", "profiles", "labels",
+    "ids", "id_filter", "id_starts", "id_rows", "created", "verified", "profiles", "positions",
+    "labels",
 )  # fmt: skip
 POSTING_SECTIONS: Final = 9  # the first so many come from `build`
 
@@ -82,6 +85,7 @@ class Rows:
     created_s: Integers
     verified_s: Integers
     profiles: npt.NDArray[np.uint16]
+    positions: Integers
     labels: tuple[Profile, ...]
 
     def __len__(self) -> int:
@@ -114,6 +118,7 @@ def assemble(postings: Sequence[bytes], rows: Rows) -> bytes:
         rows.created_s.astype("<u4").tobytes(),
         rows.verified_s.astype("<u4").tobytes() if verified_apart else b"",
         rows.profiles.astype("<u2").tobytes() if len(rows.labels) > 1 else b"",
+        rows.positions.astype("<u4").tobytes(),
         _labels_to_json(rows.labels),
     ]
     assert len(sections) == len(SECTIONS)

@@ -15,7 +15,7 @@ from synapse.retrieval import bm25, spans
 from synapse.retrieval import ranking as rank
 from synapse.retrieval.analysis import QUERY_TERMS_MAX, analyse, key, keys
 from synapse.retrieval.labels import passes, profile_of
-from synapse.retrieval.layout import Profile
+from synapse.retrieval.layout import POSITION_BITS, Profile
 
 
 @dataclass(slots=True)
@@ -24,6 +24,7 @@ class _Analysed:
     profile: Profile
     created_s: int
     verified_s: int
+    position: int
 
 
 class ScanIndex:
@@ -45,7 +46,11 @@ class ScanIndex:
             if memory.id not in self._analysed:
                 created_s = rank.seconds(memory.created_ms)
                 self._analysed[memory.id] = _Analysed(
-                    Counter(keys(memory.text)), profile_of(memory, given), created_s, created_s
+                    Counter(keys(memory.text)),
+                    profile_of(memory, given),
+                    created_s,
+                    created_s,
+                    memory.position & POSITION_BITS,
                 )
         self._covered = spans.joined((*self._covered, *([covers] if covers else [])))
 
@@ -85,8 +90,9 @@ class ScanIndex:
             )
             factor = _factor(one, wanted, ranking)
             if total and factor and total * factor >= _least_rank(ranking):
-                found.append((-total * factor, memory_id, rank.score(total, factor)))
-        return Hits(Hit(memory_id, score) for _, memory_id, score in sorted(found)[: max(0, limit)])
+                hit = Hit(memory_id, rank.score(total, factor), one.position)
+                found.append((-total * factor, hit))
+        return Hits(hit for _, hit in sorted(found)[: max(0, limit)])
 
     def why(self, query: str, memory_id: bytes, *, ranking: Ranking | None = None) -> Why | None:
         """What a memory's score for a query is made of; None for one that is not there."""

@@ -231,17 +231,19 @@ def _living_rows(segment: Segment) -> npt.NDArray[np.intp]:
 def _in_order(rows: Rows, order: npt.NDArray[np.intp]) -> Rows:
     ids = np.frombuffer(rows.ids, dtype=np.uint8).reshape(-1, _ID)[order].tobytes()
     created_s, verified_s = rows.created_s[order], rows.verified_s[order]
-    return Rows(ids, created_s, verified_s, rows.profiles[order], rows.labels)
+    profiles, positions = rows.profiles[order], rows.positions[order]
+    return Rows(ids, created_s, verified_s, profiles, positions, rows.labels)
 
 
 def _joined_rows(segments: Sequence[Segment], living: Sequence[npt.NDArray[np.intp]]) -> Rows:
     numbers: dict[Profile, int] = {}
-    ids, created, verified, profiles = [], [], [], []
+    ids, created, verified, profiles, positions = [], [], [], [], []
     for segment, rows in zip(segments, living, strict=True):
         view = segment.contents.view
         own = np.zeros(max(1, segment.contents.header.profiles), dtype=np.uint16)
         ids.append(view["ids"].reshape(-1, _ID)[rows].tobytes())
         created.append(view["created"][rows])
+        positions.append(view["positions"][rows])
         verified.append(verified_of(segment)[rows])
         column = view["profiles"] if len(view["profiles"]) else np.zeros(segment.rows, np.uint16)
         for each in np.unique(column[rows]).tolist():  # those of removed rows go with them
@@ -253,6 +255,7 @@ def _joined_rows(segments: Sequence[Segment], living: Sequence[npt.NDArray[np.in
         np.concatenate(created),
         np.concatenate(verified),
         np.concatenate(profiles),
+        np.concatenate(positions),
         tuple(numbers),
     )
 

@@ -97,7 +97,7 @@ class Snapshot:
             reading,
             rescored,
         )
-        hits += [Hit(each, ranking.score(total, factor)) for each, total, factor in found]
+        hits += [Hit(its, ranking.score(total, factor), at) for its, total, factor, at in found]
         hits.exact = not counts[3]
         return hits
 

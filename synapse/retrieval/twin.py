@@ -26,7 +26,7 @@ ID_BYTES: Final = 32
 
 Buffer: TypeAlias = "bytes | bytearray | memoryview | mmap | array[int]"
 Factors = tuple[Buffer, int] | int  # of each profile, and the greatest; or one of them all
-Hit = tuple[bytes, int, int]  # id, total, factor
+Hit = tuple[bytes, int, int, int]  # id, total, factor, position
 Counts = tuple[int, int, int, bool]  # postings read, rows totalled, blocks searched, cut
 
 _TYPES: Final = dict.fromkeys(SECTIONS, "<u4") | {

@@ -206,7 +206,8 @@ def _merge(
     found = []
     for nth in np.flatnonzero(ranks >= least).tolist():
         row = int(rows[nth])
-        hit = (task.block.id_of(row), int(totals[nth]), int(factors[nth]))
+        position = int(task.block["positions"][row])
+        hit = (task.block.id_of(row), int(totals[nth]), int(factors[nth]), position)
         found.append((-int(ranks[nth]), hit))
     return sorted(best + found)[: query.limit]
 

@@ -111,9 +111,14 @@ class Layer:
     def memories(self, *, after: int = 0) -> list[tuple[int, Memory]]:
         """Every memory past a position that is in this layer with its text, each with its own
         position, in the order of arrival."""
-        found = [(position, from_record(record)) for position, record in self.records.values()]
+        found = [
+            (position, from_record(record, position=position))
+            for position, record in self.records.values()
+        ]
         found += [
-            (position, from_private(memory)) for position, memory in self.private.values() if memory
+            (position, from_private(memory, position=position))
+            for position, memory in self.private.values()
+            if memory
         ]
         found.sort(key=lambda placed: placed[0])
         return [(position, memory) for position, memory in found if memory and position > after]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from synapse.core.memory.memory import Memory, PrivateMemory
 from synapse.core.memory.record import Record
@@ -90,7 +90,7 @@ class MemoryLog:
         with self._lock:
             return self._seen.memory(memory_id)
 
-    def memories_with(self, ids: Sequence[bytes]) -> dict[bytes, Memory]:
+    def memories_with(self, ids: Mapping[bytes, int]) -> dict[bytes, Memory]:
         """The memories with these ids, shared and private."""
         with self._lock:
             found = {wanted: self._seen.memory(wanted) for wanted in ids}

@@ -39,7 +39,9 @@ OF_KIND = f"""
 SELECT {RECORD} FROM records
 WHERE kind = :kind AND position > :after AND position <= :base ORDER BY position LIMIT :limit
 """
-SHARED_WITH = "SELECT position, kind, id, header, body, packed FROM records WHERE id IN ({ids})"
+_STORED = "SELECT position, kind, id, header, body, packed FROM records"
+SHARED_AT = f"{_STORED} WHERE position IN ({{keys}})"
+SHARED_WITH = f"{_STORED} WHERE id IN ({{keys}})"
 SHARED = f"SELECT {RECORD}, NULL AS created_ms FROM records"
 PRIVATE = "SELECT position, id, NULL, NULL, NULL, body, NULL, created_ms FROM private_memories"
 ONE_MEMORY = f"{SHARED} WHERE id = :id UNION ALL {PRIVATE} WHERE id = :id"
@@ -56,6 +58,7 @@ WHERE kind = :kind AND position < :below ORDER BY position DESC LIMIT :limit
 LAST_ID = "SELECT id FROM records WHERE position <= :position ORDER BY position DESC LIMIT 1"
 _SOME = ", ".join([":id"] * 20)  # among so many SQLite may find another index cheaper
 QUERIES: Final = (
-    READ.format(ids=_SOME), SHARED_WITH.format(ids=_SOME), SCAN.format(body="body"),
+    READ.format(ids=_SOME), SHARED_WITH.format(keys=_SOME), SCAN.format(body="body"),
+    SHARED_AT.format(keys=_SOME.replace("id", "position")),
     OF_KIND, ONE_MEMORY, MEMORIES, LATEST, LAST_ID,
 )  # fmt: skip

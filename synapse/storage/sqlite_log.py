@@ -47,7 +47,7 @@ from synapse.storage.sqlite_file import (
 )
 
 PAGE_ROWS: Final = 256  # of one query: 16 MiB of bodies at most, and no long transaction
-IDS_PER_QUERY: Final = 500  # SQLite builds before 3.32 take 999 parameters
+KEYS_PER_QUERY: Final = 500  # SQLite builds before 3.32 take 999 parameters
 IDLE_READERS_MAX: Final = 8  # connections kept open, which share what they may cache
 
 _log = structlog.get_logger(__name__)
@@ -132,8 +132,8 @@ class SqliteLog:
             found = {wanted: known[wanted][1] for wanted in ids if wanted in known}
             erased = frozenset(self._pending.erased.intersection(ids))
         missing = [wanted for wanted in ids if wanted not in found]
-        for start in range(0, len(missing), IDS_PER_QUERY):
-            some = missing[start : start + IDS_PER_QUERY]
+        for start in range(0, len(missing), KEYS_PER_QUERY):
+            some = missing[start : start + KEYS_PER_QUERY]
             for row in self._query(queries.READ.format(ids=", ".join("?" * len(some))), some):
                 for record in self._record(row, erased):
                     found[record.id] = record
@@ -212,28 +212,36 @@ class SqliteLog:
             return self._memory(row, erased=frozenset())
         return None
 
-    def memories_with(self, ids: Sequence[bytes]) -> dict[bytes, Memory]:
-        """The memories with these ids, shared and private, of those that were read before."""
+    def memories_with(self, ids: Mapping[bytes, int]) -> dict[bytes, Memory]:
+        """The memories with these ids, shared and private, of those that were read before. Each is
+        looked for at its position first: that is half as long a way."""
         with self._lock:
             pending = self._pending
             here = {wanted: pending.memory(wanted) for wanted in ids if wanted in pending}
         found = {wanted: memory for wanted, memory in here.items() if memory is not None}
-        beneath = [wanted for wanted in ids if wanted not in here]
-        for start in range(0, len(beneath), IDS_PER_QUERY):
-            some = beneath[start : start + IDS_PER_QUERY]
-            marks = ", ".join("?" * len(some))
-            for row in self._query(queries.SHARED_WITH.format(ids=marks), some):
+        beneath = {wanted: at for wanted, at in ids.items() if wanted not in here}
+        for memory in self._shared(queries.SHARED_AT, [at for at in beneath.values() if at]):
+            if memory.id in beneath:
+                found[memory.id] = memory
+        missing = [wanted for wanted in beneath if wanted not in found]
+        found.update((memory.id, memory) for memory in self._shared(queries.SHARED_WITH, missing))
+        for wanted in missing:
+            if wanted not in found and (private := self.memory(wanted)) is not None:
+                found[wanted] = private
+        return found
+
+    def _shared(self, query: str, keys: Sequence[object]) -> Iterator[Memory]:
+        for start in range(0, len(keys), KEYS_PER_QUERY):
+            some = keys[start : start + KEYS_PER_QUERY]
+            for row in self._query(query.format(keys=", ".join("?" * len(some))), some):
                 position, kind, *columns = row
                 try:
                     memory = to_memory(columns) if kind == MEMORY else None
                 except DamagedError as error:
                     self.note(position, private=False, problem=str(error))
-                else:
-                    found.update({} if memory is None else {memory.id: memory})
-        for wanted in beneath:
-            if wanted not in found and (memory := self.memory(wanted)) is not None:
-                found[wanted] = memory
-        return found
+                    continue
+                if memory is not None:
+                    yield memory
 
     def counts(self) -> tuple[int, int]:
         """How many records, and how many private memories, erased ones included."""
@@ -399,9 +407,12 @@ class SqliteLog:
         if body is None or memory_id in erased:
             return None
         if header is not None:
-            return next(map(from_record, self._record(columns, erased)), None)
+            for record in self._record(columns, erased):
+                return from_record(record, position=position)
+            return None
         try:
-            return from_private(to_private((memory_id, created_ms, body)))
+            private = to_private((memory_id, created_ms, body))
+            return from_private(private, position=position)
         except DamagedError as error:
             self.note(position, private=True, problem=str(error))
             return None

@@ -137,15 +137,21 @@ def test_what_is_staged_is_seen_at_once(log: RecordLog) -> None:
 def test_many_memories_are_found_at_once(log: RecordLog) -> None:
     chain, own = memory_chain(30), private("mine")
     task = record({"text": "a task is not a memory"}, kind=TASK)
-    ids = [made_up_id(1), task.id, own.id, *(each.id for each in chain)]
+    ids = {made_up_id(1): 4, task.id: 21, own.id: 0} | {each.id: 0 for each in chain}
     expected = {own.id: from_private(own)} | {each.id: from_record(each) for each in chain}
     log.stage([*chain[:20], task], private=[own])
     log.commit()
     log.stage(chain[20:])
     for _ in ("partly staged", "durable"):
         assert log.memories_with(ids) == expected
-        assert log.memories_with([]) == {}
+        assert log.memories_with({}) == {}
         log.commit()
+    placed, _ = log.memories_after(0, limit=100)
+    right = {each.id: each.position for each in placed}
+    assert sorted(right.values()) == [*range(1, 21), *range(22, 33)]
+    assert log.memories_with(right) == expected
+    wrong = dict(zip(right, reversed(right.values()), strict=True))
+    assert log.memories_with(wrong) == expected, "a position is a hint"
 
 
 def test_a_crash_takes_what_was_staged_and_leaves_what_was_committed(place: Place) -> None:
@@ -243,7 +249,9 @@ def test_an_erased_body_is_gone_and_its_header_stays(log: RecordLog, committed: 
         assert [each for _, each in log.latest(MEMORY, limit=9)] == [other, shared.without_body()]
         assert log.memory(shared.id) is None
         assert log.memory(own.id) is None
-        assert log.memories_with([shared.id, own.id, other.id]) == {other.id: from_record(other)}
+        assert log.memories_with({shared.id: 1, own.id: 3, other.id: 2}) == {
+            other.id: from_record(other)
+        }
         assert list(log.memories()) == [from_record(other)]
         assert log.counts() == (2, 1)
         log.commit()

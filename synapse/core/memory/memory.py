@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from synapse.core.memory.record import DEPTH_MAX, MEMORY, Header, Record, decode_cbor
@@ -39,20 +39,25 @@ class Memory:
     operator: str = ""  # public key, hexadecimal; empty for a private memory
     family: str = ""  # of the model that wrote it, as its author says; empty for people's
     task: str = ""  # the id of the task that it is a finding about, hexadecimal
+    position: int = field(default=0, compare=False)  # in the log of this spore; 0: not known
 
 
-def from_record(record: Record) -> Memory | None:
+def from_record(record: Record, *, position: int = 0) -> Memory | None:
     """The memory a record holds; None for other kinds, erased bodies and nonsense."""
-    return _memory(record.id, record.header, record.content()) if record.kind == MEMORY else None
+    if record.kind != MEMORY:
+        return None
+    return _memory(record.id, record.header, record.content(), position)
 
 
 def read_back(record_id: bytes, header: Header, body: bytes) -> Memory | None:
     """The memory that `from_record` made of this body before, so that its form need not be checked
     again. Raises RecordError."""
-    return _memory(record_id, header, decode_cbor(body, depth_max=DEPTH_MAX))
+    return _memory(record_id, header, decode_cbor(body, depth_max=DEPTH_MAX), 0)
 
 
-def _memory(record_id: bytes, header: Header, content: Mapping[str, Any]) -> Memory | None:
+def _memory(
+    record_id: bytes, header: Header, content: Mapping[str, Any], position: int
+) -> Memory | None:
     refs = header.refs
     text, kind, tags = content.get("text"), content.get("kind"), content.get("tags")
     if not isinstance(text, str) or not text.strip():
@@ -68,10 +73,11 @@ def _memory(record_id: bytes, header: Header, content: Mapping[str, Any]) -> Mem
         operator=header.operator.hex(),
         family=_label(content.get("family")),
         task=refs[0].hex() if kind == FINDING and refs else "",
+        position=position,
     )
 
 
-def from_private(private: PrivateMemory) -> Memory:
+def from_private(private: PrivateMemory, *, position: int = 0) -> Memory:
     """The same view of a memory that stays here."""
     return Memory(
         id=private.id,
@@ -81,6 +87,7 @@ def from_private(private: PrivateMemory) -> Memory:
         author="",
         created_ms=private.created_ms,
         shared=False,
+        position=position,
     )
 
 

@@ -4,7 +4,7 @@
 
 PyTypeObject *block_type;
 
-static const u8 WIDTH[SECTIONS] = {4, 4, 4, 2, 4, 4, 4, 4, 3, ID_BYTES, 8, 4, 2, 4, 4, 2};
+static const u8 WIDTH[SECTIONS] = {4, 4, 4, 2, 4, 4, 4, 4, 3, ID_BYTES, 8, 4, 2, 4, 4, 2, 4};
 
 static int bits_of(u64 entries)
 {
@@ -59,7 +59,7 @@ static int read_sections(Block *block)
         && count[FORWARD_STARTS] == rows + 1 && count[IDS] == rows && count[ID_ROWS] == rows
         && count[ID_FILTER] >= 1 && count[ID_STARTS] >= 2 && count[CREATED] == rows
         && (count[VERIFIED] == rows || count[VERIFIED] == 0)
-        && (count[PROFILES] == rows || count[PROFILES] == 0);
+        && (count[PROFILES] == rows || count[PROFILES] == 0) && count[POSITIONS] == rows;
     block->bits[0] = bits_of(count[FREQUENT_DIRECTORY]);
     block->bits[1] = bits_of(count[RARE_DIRECTORY]);
     return whole ? 0 : -1;

@@ -39,8 +39,8 @@ static PyObject *report(const Search *search)
     PyObject *hits = PyList_New(search->found);
     for (u32 i = 0; hits && i < search->found; i++) {
         const Entry *entry = &search->best[i];
-        PyObject *hit = Py_BuildValue("(y#II)", entry->id, (Py_ssize_t)ID_BYTES, entry->total,
-                                      entry->factor);
+        PyObject *hit = Py_BuildValue("(y#III)", entry->id, (Py_ssize_t)ID_BYTES, entry->total,
+                                      entry->factor, *entry->position);
         if (!hit || PyList_SetItem(hits, i, hit) < 0)
             Py_CLEAR(hits);
     }
@@ -246,7 +246,7 @@ static PyObject *search_blocks(const Arguments *given, const Block **blocks, siz
 
 /* search(blocks, located, heads, weights, limit, floor, decay, now_s, step_s, since_s, until_s, factors,
           budget, reading, kept)
-   -> ([(id, total, factor)], (postings read, rows rescored, blocks searched, cut)) */
+   -> ([(id, total, factor, position)], (postings read, rows rescored, blocks searched, cut)) */
 PyObject *kernel_search(PyObject *module, PyObject *args)
 {
     Arguments given;

@@ -15,6 +15,7 @@ typedef struct {
     u64 rank;
     u32 total, factor;
     const u8 *id;
+    const u32 *position;
 } Entry;
 
 /* Whether what is left of a block's memories at their ages is the same for all, or nearly. */
@@ -309,7 +310,8 @@ static inline void rescore(Search *search, const Task *task, u32 row, u32 factor
     search->rescored++;
     if (total)
         offer(search, (Entry){(u64)total * factor, total, factor,
-                              task->block->start[IDS] + ID_BYTES * (u64)row});
+                              task->block->start[IDS] + ID_BYTES * (u64)row,
+                              U32(task->block, POSITIONS) + row});
 }
 
 /* The rare postings of a place. -1: no memory. */

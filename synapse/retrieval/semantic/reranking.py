@@ -23,7 +23,7 @@ from typing import Final
 
 import numpy as np
 
-from synapse.ports import Hit, Hits
+from synapse.ports import Hits
 from synapse.retrieval.semantic.column import Column, Numbers
 
 MEANING_SHARE: Final = 0.5  # against words; measured on judged collections, see docs/semantic.md
@@ -63,7 +63,7 @@ def rerank(
     share = meaning_share * float(known.mean())
     best = max(hit.score for hit in hits)
     scored = [
-        Hit(hit.id, (1 - share) * hit.score / best + share * near)
+        hit._replace(score=(1 - share) * hit.score / best + share * near)
         for hit, near in zip(hits, nearness.tolist(), strict=True)
     ]
     reranked = Hits(sorted(scored, key=lambda hit: (-hit.score, hit.id)))

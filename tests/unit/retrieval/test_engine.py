@@ -38,7 +38,8 @@ def segment(engine: Engine, packed: bytes, rows: int) -> bytes:
     zeros = np.zeros(rows, dtype=np.uint32)
     label = Profile("note", "ada", "ada", "", "", (), True)
     return layout.assemble(
-        engine.build((packed,), rows), Rows(ids, zeros, zeros, zeros.astype(np.uint16), (label,))
+        engine.build((packed,), rows),
+        Rows(ids, zeros, zeros, zeros.astype(np.uint16), zeros, (label,)),
     )
 
 

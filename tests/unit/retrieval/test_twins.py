@@ -139,6 +139,7 @@ def thousands(random: Random, count: int) -> list[Memory]:
             random.choice(AUTHORS[1:]),
             number * DAY_MS // 100,
             True,
+            position=random.choice([number, (1 << 32) + number]),
         )
         for number in range(count)
     ]

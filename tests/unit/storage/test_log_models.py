@@ -149,7 +149,7 @@ class Logs(RuleBasedStateMachine):
 
 def test_a_log_on_disk_is_the_log_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_log, "PAGE_ROWS", 3)  # so that every page boundary is met
-    monkeypatch.setattr(sqlite_log, "IDS_PER_QUERY", 3)
+    monkeypatch.setattr(sqlite_log, "KEYS_PER_QUERY", 3)
     run_state_machine_as_test(
         Logs,
         settings=settings(
