@@ -30,6 +30,7 @@ from synapse.ports import Provider
 from synapse.providers.local import LocalServer
 from synapse.retrieval.corroboration import Corroboration
 from synapse.retrieval.inverted import InvertedIndex
+from synapse.retrieval.residency import Residency
 from synapse.storage.attempt_log import FileAttemptLog
 from synapse.storage.sqlite_log import SqliteLog
 from synapse.transport.guard import Reach, reach_of
@@ -172,8 +173,7 @@ def _index_folder(folder: Path, log: SqliteLog) -> Path:
 def _index(folder: Path, shares: memory.Shares) -> InvertedIndex:
     return InvertedIndex(
         folder,
-        resident_max=shares.mapped_bytes,
-        resident_most=shares.mapped_most,
+        residency=Residency(shares.mapped_bytes, shares.mapped_at_once, shares.mapped_most),
         lists_max=shares.lists_bytes,
     )
 

@@ -3,7 +3,8 @@
 The interpreter, its libraries and the tables of a spore without many peers take a fixed amount. The
 rest goes to caches, to mail for peers, and to the pages of mapped files (the index, the keys that
 peers compare), which are given back above their share: the system still has them, and reading them
-again costs microseconds. Unless the setting is made, pages and copied lists may outgrow their
+again costs microseconds. While searches go on, pages may take what others of
+the rest leave. Unless the setting is made, pages and copied lists may outgrow their
 shares with the index, past a million memories, as far as the machine has plenty.
 """
 
@@ -40,6 +41,7 @@ class Shares:
     cache_kib: int  # of the log, by the connection that writes; all that read have as much again
     mailboxes_bytes: int  # messages that wait for peers which nobody can dial
     mapped_bytes: int  # pages of files
+    mapped_at_once: int  # of them, between two bouts of upkeep: it may take others' shares
     mapped_most: int  # of them, when the index is several times larger
     lists_bytes: int  # what the index copies of the lists that most questions read
 
@@ -52,7 +54,8 @@ def shares(memory_mb: int | None) -> Shares:
     return Shares(
         cache_kib=min(rest // 16, CACHE_BYTES_MAX) // 1_024,
         mailboxes_bytes=rest // 8,
-        mapped_bytes=rest // 2,  # and an eighth for what is read before the next look at them
+        mapped_bytes=rest // 2,
+        mapped_at_once=rest,
         mapped_most=max(rest // 2, plenty // DEFAULT_PART),
         lists_bytes=max(rest // 8, min(plenty // LISTS_PART, HEADS_BYTES_MAX)),
     )

@@ -10,7 +10,6 @@ idf comes from live counts when a query is asked, so nothing written changes wit
 
 from __future__ import annotations
 
-import mmap
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -30,13 +29,13 @@ from synapse.retrieval.folder import Damage, Folder, replace_covers
 from synapse.retrieval.labels import number, profile_of
 from synapse.retrieval.layout import POSITION_BITS, DamagedSegment, Rows
 from synapse.retrieval.ranking import seconds
+from synapse.retrieval.residency import Residency
 from synapse.retrieval.segment import Segment
 from synapse.retrieval.snapshot import snapshot, words_of
 from synapse.retrieval.spans import Span, Spans
 
 HEAD_ROWS: Final = 8_192  # an eighth of a block: a memory is written three times in its life
 FANOUT: Final = 8
-LARGE: Final = 4  # times what may stay mapped: reading it anew all the time would take too long
 _WAITING_MAX: Final = 4  # sealed segments that wait for `maintain` before `add` lends a hand
 _TEXT_MAX: Final = 1 << 22  # characters that are analysed at once
 _DEAD_SHARE: Final = 4  # a segment of which a quarter is removed is written anew
@@ -52,21 +51,16 @@ class InvertedIndex:
         *,
         engine: Engine = BEST,
         head_rows: int = HEAD_ROWS,
-        resident_max: int | None = None,
-        resident_most: int = 0,
+        residency: Residency | None = None,
         lists_max: int = HEADS_BYTES_MAX,
     ) -> None:
         """Without a folder everything stays in memory. Raises StorageError.
 
-        `resident_max`: how many bytes of files may stay mapped after a bout of upkeep;
-        `resident_most`: of an index that is several times larger. `lists_max`: how many bytes of
-        lists may be copied, for searches with a budget.
+        `residency`: how much of the files may stay mapped; None: everything. `lists_max`: how many
+        bytes of lists may be copied, for searches with a budget.
         """
         self._head_rows = head_rows
-        self._resident_max = resident_max
-        self._resident_most = resident_most
-        self._mapped_before = _mapped()  # the program and its libraries
-        self._trimmed = 0  # the number of the segment whose pages were given back last
+        self._residency = residency or Residency()
         self.damage: list[Damage] = []  # what could not be used, and has to be fed again
         self._engine = engine
         self._words = words_of(engine)
@@ -179,7 +173,7 @@ class InvertedIndex:
         """
         with self._upkeep:
             more = all(self._step() for _ in range(steps))
-        self._trim()
+        self._residency.rest(self._now.segments)
         self._now.warm(self._engine)
         return more
 
@@ -193,21 +187,6 @@ class InvertedIndex:
             while self._waiting():
                 self._step()
             self._save()
-
-    def _trim(self) -> None:
-        """Let go of file pages that searches read, a segment after another, until no more are
-        mapped than may be. They count as memory in use, though the system would take them back when
-        it needs them; the next searches find them in its cache."""
-        segments = self._now.segments
-        if self._resident_max is None:
-            return
-        large = sum([len(each.contents.data) for each in segments]) > LARGE * self._resident_max
-        limit = max(self._resident_max, self._resident_most if large else 0)
-        for _ in segments:
-            if _mapped() - self._mapped_before <= limit:
-                return
-            self._trimmed = (self._trimmed + 1) % len(segments)
-            segments[self._trimmed].contents.release()
 
     def close(self) -> None:
         """Checkpoint, and let go of the files. Raises StorageError."""
@@ -393,9 +372,12 @@ class InvertedIndex:
 
         `budget`: how many postings may be read before the answer need not be exact any more.
         """
-        return self._now.search(
+        now = self._now
+        found = now.search(
             self._engine, self._asked(query), limit=limit, wanted=wanted, by=ranking, budget=budget
         )
+        self._residency.searched(now.segments)
+        return found
 
     def why(self, query: str, memory_id: bytes, *, ranking: Ranking | None = None) -> Why | None:
         """What a memory's score for a query is made of; None for one that is not there."""
@@ -429,14 +411,6 @@ def _joined_ids(ids: Sequence[bytes]) -> bytes:
     joined = b"".join(ids)
     assert len(joined) == 32 * len(ids), "an id is 32 bytes long"
     return joined
-
-
-def _mapped() -> int:
-    """How many bytes of files this process has in memory; 0 where the system does not tell."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[2]) * mmap.PAGESIZE
-    except OSError:
-        return 0
 
 
 def _living(segments: Sequence[Segment]) -> int:

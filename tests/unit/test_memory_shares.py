@@ -33,6 +33,7 @@ def test_the_shares_come_to_no_more_than_the_setting(setting: int) -> None:
     assert its.mapped_most == its.mapped_bytes, "what is set is not outgrown"
     assert min(parts) > 0
     assert sum(parts) + memory.FIXED_MB * MB <= setting * MB
+    assert its.mapped_at_once + memory.FIXED_MB * MB <= setting * MB
 
 
 def test_a_container_has_what_its_control_group_allows(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from synapse.core.memory.memory import Memory
 from synapse.retrieval import analysis, folder, layout
 from synapse.retrieval.folder import MANIFEST
 from synapse.retrieval.inverted import InvertedIndex
+from synapse.retrieval.residency import Residency
 from synapse.retrieval.scan import ScanIndex
 
 COUNT = 60
@@ -220,7 +221,7 @@ def test_without_a_word_from_outside_upkeep_still_happens(tmp_path: Path) -> Non
 
 def test_pages_that_were_let_go_come_back(tmp_path: Path) -> None:
     filled(tmp_path).close()
-    index = InvertedIndex(tmp_path, head_rows=4, resident_max=0)
+    index = InvertedIndex(tmp_path, head_rows=4, residency=Residency(0))
     while index.maintain():
         pass
     for _ in range(2):
