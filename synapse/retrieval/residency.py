@@ -38,6 +38,7 @@ class Residency:
     _before: int = field(default_factory=mapped_bytes)  # the program and its libraries
     _searches: int = 0
     _given_back: int = 0  # the number of the segment that was given back last
+    _sized: tuple[Sequence[Segment], int] = ((), 0)  # the last segments, and how large they are
 
     def rest(self, segments: Sequence[Segment]) -> None:
         """Give back what is more than may stay."""
@@ -52,7 +53,9 @@ class Residency:
     def _trim(self, segments: Sequence[Segment], limit: int | None) -> None:
         if limit is None or self.at_rest is None:
             return
-        if sum([len(each.contents.data) for each in segments]) > LARGE * self.at_rest:
+        if self._sized[0] is not segments:
+            self._sized = segments, sum([len(each.contents.data) for each in segments])
+        if self._sized[1] > LARGE * self.at_rest:
             limit = max(limit, self.most)
         for _ in segments:
             if mapped_bytes() - self._before <= limit:
