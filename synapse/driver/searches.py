@@ -5,7 +5,8 @@ ask, nothing that must become durable waits behind a question.
 
 Going to a thread and back takes a fifth of a millisecond, and longer when others want the
 interpreter. So while searches turn out to take next to nothing, they are run where they are asked
-for; one that had to wait, for the disk or for anything else, sends the next ones back to threads.
+for. One of many may have to wait, for the disk or for anything else; a second one soon after it
+sends the next ones back to threads.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ AT_ONCE: Final = 4  # more than cores, because some wait for the disk; the hot l
 WAITING_MAX: Final = 256  # at a millisecond or two each, the last one waits for a tenth of a second
 RETRY_AFTER_MS: Final = 1_000
 BRIEF_S: Final = 0.005  # a tenth of what the event loop may be late in a hundredth of all cases
-STEADY: Final = 64  # brief ones in a row, before one is trusted to be brief: it may be wrong once
+STEADY: Final = 64  # brief ones for each that was not, before the next is trusted to be brief
+DOUBT_MAX: Final = 2 * STEADY  # what is not known is doubted as much
 LATELY_S: Final = 10.0  # what nobody has touched for longer may have left memory
 
 Result = TypeVar("Result")
@@ -46,7 +48,7 @@ class Searches:
         self._unfinished = 0
         self._closed = False
         self._clock = clock
-        self._brief = 0  # in a row
+        self._doubt = DOUBT_MAX
         self._last_s = -math.inf  # when the last one ended
 
     async def run(self, work: Callable[[], Result], *, brief: bool = False) -> Result:
@@ -79,8 +81,8 @@ class Searches:
     def _steady(self) -> bool:
         """Whether the next one will be brief, as far as the last ones can tell."""
         if self._clock() - self._last_s > LATELY_S:
-            self._brief = 0
-        return self._brief >= STEADY
+            self._doubt = DOUBT_MAX
+        return self._doubt <= STEADY
 
     def _timed(self, work: Callable[[], Result]) -> Result:
         began_s = self._clock()
@@ -88,7 +90,8 @@ class Searches:
             return work()
         finally:  # in any thread: should one be miscounted, no harm is done
             self._last_s = self._clock()
-            self._brief = self._brief + 1 if self._last_s - began_s < BRIEF_S else 0
+            brief = self._last_s - began_s < BRIEF_S
+            self._doubt = max(0, self._doubt - 1) if brief else min(self._doubt + STEADY, DOUBT_MAX)
 
     def _finished(self, future: asyncio.Future[Any]) -> None:
         self._unfinished -= 1

@@ -417,8 +417,13 @@ async def test_searches_that_take_next_to_nothing_are_made_where_they_are_asked_
     assert await searches.run(taking(0.001), brief=True) == loop
     assert await searches.run(taking(0.001)) != loop  # nobody said that it would be brief
     assert await searches.run(taking(1.0), brief=True) == loop  # wrong once
-    for _ in range(STEADY):
+    for _ in range(STEADY - 1):
         assert await searches.run(taking(0.001), brief=True) != loop
+    for _ in range(STEADY):
+        assert await searches.run(taking(0.001), brief=True) == loop
+    assert await searches.run(taking(1.0), brief=True) == loop  # one of many, which changes nothing
+    assert await searches.run(taking(1.0), brief=True) == loop  # and another soon after it
+    assert await searches.run(taking(0.001), brief=True) != loop
     clock[0] += LATELY_S + 1
     assert await searches.run(taking(0.001), brief=True) != loop
     searches.close()
