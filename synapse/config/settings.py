@@ -326,6 +326,10 @@ class Settings(BaseModel):
     embedding_model: Name | None = Field(None, examples=["all-minilm-l6-v2"])
     """Model to ask at `embedding_endpoint`. Another model means all vectors anew."""
 
+    embedding_file: LocalPath | None = Field(None, examples=["~/models/all-minilm-l6-v2-q8_0.gguf"])
+    """GGUF file of a model of embeddings to run inside this process, instead of
+    `embedding_endpoint`. Needs the extra "cortex". Nothing is sent anywhere."""
+
     embedding_api_key: Secret | None = Field(None, examples=["a-key"])
     """Key for `embedding_endpoint`, if it wants one."""
 
@@ -336,8 +340,8 @@ class Settings(BaseModel):
     many bytes, and 36."""
 
     embedding_calls_per_day: Count = 2_000  # a call holds up to 32 memories; no source
-    """Calls a day to `embedding_endpoint` at most. A quarter is left to questions, which are not
-    counted where the endpoint is on this machine."""
+    """Calls a day to the model of embeddings at most. A quarter is left to questions, which are not
+    counted where it is on this machine."""
 
     embedding_deadline_ms: Annotated[int, BeforeValidator(_number), Field(ge=1, le=10_000)] = (
         150  # people notice more than that; a small model on a CPU takes some ten

@@ -33,7 +33,7 @@ NOT_INSTALLED: Final = (
 _SYSTEM, _USER = "\ue000", "\ue001"  # private characters: they stand for the texts
 _PLAIN: Final = f"{_SYSTEM}\n\nQuestion:\n{_USER}\n\nAnswer:\n"  # for a file without a template
 # What loading may raise: the file is none, the memory is none, the template is none.
-_LOAD_ERRORS: Final = (ValueError, RuntimeError, OSError, AssertionError, MemoryError)
+LOAD_ERRORS: Final = (ValueError, RuntimeError, OSError, AssertionError, MemoryError)
 _TEMPLATE_ERRORS: Final = (  # and what rendering one may: templates are programs
     *(jinja2.TemplateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
     *(RuntimeError, MemoryError),
@@ -68,7 +68,7 @@ class LlamaEngine:
 
         While it loads, the library discards what this process writes to stdout and stderr.
         """
-        self._library = _imported(library)
+        self._library = imported(library)
         self._stopped: Callable[[], bool] = lambda: False
         try:
             self._model = self._library.Llama(
@@ -78,7 +78,7 @@ class LlamaEngine:
                 n_threads_batch=threads,
                 verbose=False,
             )
-        except _LOAD_ERRORS as error:
+        except LOAD_ERRORS as error:
             raise ProviderError("gone", f"{file.name} cannot be loaded: {error}") from None
         self._vocabulary = self._library.llama_model_get_vocab(self._model.model)
         self._turns = self._rendered(self._model.metadata.get("tokenizer.chat_template"))
@@ -190,7 +190,8 @@ def _parts(prompt: str) -> list[str]:
     return [part for part in re.split(f"([{_SYSTEM}{_USER}])", prompt) if part]
 
 
-def _imported(library: str) -> Any:
+def imported(library: str) -> Any:
+    """The library. Raises ProviderError."""
     try:
         return importlib.import_module(library)
     except ImportError:

@@ -100,7 +100,7 @@ class LocalLlama:
         """
         self._file = file
         self._context_tokens = context_tokens
-        self._threads = threads or max(1, _processors() // 2)
+        self._threads = threads or max(1, processors() // 2)
         self._library = library
         self._free_bytes = free_bytes
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="cortex")
@@ -281,7 +281,7 @@ def _problem(text: str, schema: Mapping[str, Any]) -> str | None:
         return "the reply is no JSON, or was cut off"
 
 
-def _processors() -> int:
+def processors() -> int:
     """Those this process may use, where the system tells."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

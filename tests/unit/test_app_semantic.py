@@ -17,6 +17,7 @@ from synapse.core.errors import ConfigError
 from synapse.core.wall.release import Wall
 from synapse.operations.recalling import Sought
 from synapse.storage.memory_log import MemoryLog
+from tests import gguf
 from tests.driving import spore, until
 from tests.latent import READING, Server, serving
 
@@ -47,6 +48,33 @@ def test_without_an_endpoint_there_is_nothing(settings, tmp_path):
 def test_an_endpoint_without_a_model_or_the_other_way_round_is_refused(settings, name):
     with pytest.raises(ConfigError, match="embedding_endpoint and embedding_model"):
         built(settings(**{name: NAMED[name]}))
+
+
+@pytest.mark.parametrize("name", [*sorted(NAMED), "SYNAPSE_EMBEDDING_DIMENSIONS"])
+def test_a_file_is_a_model_by_itself(settings, name, tmp_path):
+    file = gguf.write(tmp_path / "small.gguf")
+    beside = {**NAMED, "SYNAPSE_EMBEDDING_DIMENSIONS": "384"}[name]
+    with pytest.raises(ConfigError, match="embedding_file is a model by itself"):
+        built(settings(SYNAPSE_EMBEDDING_FILE=str(file), **{name: beside}))
+
+
+def test_a_file_that_is_none_is_refused_with_its_name(settings, tmp_path):
+    with pytest.raises(ConfigError, match=r"embedding_file: .*missing\.gguf"):
+        built(settings(SYNAPSE_EMBEDDING_FILE=str(tmp_path / "missing.gguf")))
+
+
+def test_a_file_without_the_library_says_what_to_install(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("synapse.providers.local_embeddings.installed", lambda library: False)
+    file = gguf.write(tmp_path / "small.gguf")
+    with pytest.raises(ConfigError, match="synapse-spore"):
+        built(settings(SYNAPSE_EMBEDDING_FILE=str(file)))
+
+
+def test_a_file_is_the_model_of_the_column(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("synapse.providers.local_embeddings.installed", lambda library: True)
+    file = gguf.write(tmp_path / "small.gguf")
+    one = built(settings(SYNAPSE_EMBEDDING_FILE=str(file)))
+    assert one is not None and one.status().model.startswith("small.gguf")
 
 
 def test_nothing_is_asked_or_made_before_it_runs(settings, tmp_path):
