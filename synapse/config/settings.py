@@ -327,8 +327,7 @@ class Settings(BaseModel):
     """Model to ask at `embedding_endpoint`. Another model means all vectors anew."""
 
     embedding_file: LocalPath | None = Field(None, examples=["~/models/all-minilm-l6-v2-q8_0.gguf"])
-    """GGUF file of a model of embeddings to run inside this process, instead of
-    `embedding_endpoint`. Needs the extra "cortex". Nothing is sent anywhere."""
+    """GGUF file of such a model to run in this process instead. Needs the extra "cortex"."""
 
     embedding_api_key: Secret | None = Field(None, examples=["a-key"])
     """Key for `embedding_endpoint`, if it wants one."""
@@ -336,8 +335,7 @@ class Settings(BaseModel):
     embedding_dimensions: Annotated[int, BeforeValidator(_number), Field(ge=8, le=4_096)] | None = (
         Field(None, examples=[384])
     )
-    """Numbers a vector is to have, for models that can give fewer than they have. A memory takes as
-    many bytes, and 36."""
+    """Numbers of a vector, where a model can give fewer than it has; bytes a memory, less 36."""
 
     embedding_calls_per_day: Count = 2_000  # a call holds up to 32 memories; no source
     """Calls a day to the model of embeddings at most. A quarter is left to questions, which are not

@@ -41,7 +41,7 @@ class StandIn:
     def install(self) -> str:
         module = ModuleType(f"stand_in_embeddings_{id(self)}")
         module.__spec__ = ModuleSpec(module.__name__, None)
-        module.Llama = self._load  # type: ignore[attr-defined]
+        vars(module)["Llama"] = self._load
         sys.modules[module.__name__] = module
         return module.__name__
 
