@@ -335,7 +335,7 @@ class Settings(BaseModel):
     embedding_dimensions: Annotated[int, BeforeValidator(_number), Field(ge=8, le=4_096)] | None = (
         Field(None, examples=[384])
     )
-    """Numbers of a vector, where a model can give fewer than it has; bytes a memory, less 36."""
+    """Numbers of a vector, where a model can give fewer. A memory takes 36 bytes more than that."""
 
     embedding_calls_per_day: Count = 2_000  # a call holds up to 32 memories; no source
     """Calls a day to the model of embeddings at most. A quarter is left to questions, which are not
