@@ -97,7 +97,7 @@ static u64 least_of(const Candidates *all)
 
 /* The rank from which rows are collected, when so many of all rows were looked at. That part of those
    that are kept should have come, and some more: where so many have, is nearly where the worst that is
-   kept will be in the end. To collect what is the best so far would be five times as many. */
+   kept will be in the end. To collect what is the best so far would be several times as many. */
 static u64 foreseen(Candidates *all, u64 seen, u64 rows)
 {
     u64 wanted = all->kept * seen / rows + MARGIN;

@@ -226,8 +226,8 @@ static inline u32 worth_of(const Search *search, const Task *task, u32 row)
     return profile < block->profiles ? task->factors[profile] : 0;
 }
 
-/* A row's factor. To look it up alone where blocks differ by more than `ages` is near enough to
-   choose rows, and never less than it is. */
+/* A row's factor. Its own age is looked up where the block's ages differ by more than `ages`; else
+   the newest one's is taken, which never gives less, and is near enough to choose rows. */
 static inline u32 factor_of(const Search *search, const Task *task, u32 row, enum ages ages)
 {
     u32 worth = worth_of(search, task, row);
