@@ -15,7 +15,7 @@ import heapq
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -220,28 +220,32 @@ class SqliteLog:
             here = {wanted: pending.memory(wanted) for wanted in ids if wanted in pending}
         found = {wanted: memory for wanted, memory in here.items() if memory is not None}
         beneath = {wanted: at for wanted, at in ids.items() if wanted not in here}
-        for memory in self._shared(queries.SHARED_AT, [at for at in beneath.values() if at]):
-            if memory.id in beneath:
-                found[memory.id] = memory
+        places = [at for at in beneath.values() if at]
+        found.update(self._shared(queries.SHARED_AT, places, beneath))
         missing = [wanted for wanted in beneath if wanted not in found]
-        found.update((memory.id, memory) for memory in self._shared(queries.SHARED_WITH, missing))
+        found.update(self._shared(queries.SHARED_WITH, missing, beneath))
         for wanted in missing:
             if wanted not in found and (private := self.memory(wanted)) is not None:
                 found[wanted] = private
         return found
 
-    def _shared(self, query: str, keys: Sequence[object]) -> Iterator[Memory]:
+    def _shared(
+        self, query: str, keys: Sequence[object], wanted: Container[bytes]
+    ) -> Iterator[tuple[bytes, Memory]]:
+        """Those that are wanted: at a position that is out of date stands any record."""
         for start in range(0, len(keys), KEYS_PER_QUERY):
             some = keys[start : start + KEYS_PER_QUERY]
             for row in self._query(query.format(keys=", ".join("?" * len(some))), some):
                 position, kind, *columns = row
+                if kind != MEMORY or columns[0] not in wanted:
+                    continue
                 try:
-                    memory = to_memory(columns) if kind == MEMORY else None
+                    memory = to_memory(columns)
                 except DamagedError as error:
                     self.note(position, private=False, problem=str(error))
                     continue
                 if memory is not None:
-                    yield memory
+                    yield memory.id, memory
 
     def counts(self) -> tuple[int, int]:
         """How many records, and how many private memories, erased ones included."""

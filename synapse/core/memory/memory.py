@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from synapse.core.errors import RecordError
 from synapse.core.memory.record import DEPTH_MAX, MEMORY, Header, Record, decode_cbor
 
 TEXT_BYTES_MAX = 60_000  # of one memory; leaves room for tags and salt in a 64 KiB body
@@ -51,8 +52,12 @@ def from_record(record: Record, *, position: int = 0) -> Memory | None:
 
 def read_back(record_id: bytes, header: Header, body: bytes) -> Memory | None:
     """The memory that `from_record` made of this body before, so that its form need not be checked
-    again. Raises RecordError."""
-    return _memory(record_id, header, decode_cbor(body, depth_max=DEPTH_MAX), 0)
+    again; None for a body that it makes nothing of."""
+    try:
+        content = decode_cbor(body, depth_max=DEPTH_MAX)
+    except RecordError:
+        return None
+    return _memory(record_id, header, content, 0) if isinstance(content, dict) else None
 
 
 def _memory(

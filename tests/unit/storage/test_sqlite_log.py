@@ -8,20 +8,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import cbor2
 import pytest
 import zstandard
 
 from synapse.core.errors import StorageError, StorageFull
 from synapse.core.memory.memory import from_private, from_record
-from synapse.core.memory.record import MEMORY
+from synapse.core.memory.record import MEMORY, Record, body_hash
 from synapse.storage.queries import QUERIES
 from synapse.storage.rows import RowWriter
 from synapse.storage.sqlite_file import APPLICATION_ID, FIRST_SCHEMA, SCHEMA_VERSION
 from synapse.storage.sqlite_log import PAGE_ROWS, SqliteLog
-from tests.making import memory_chain, memory_record, private
+from tests.making import identity, memory_chain, memory_record, private
 from tests.unit.storage.logs import damage, flipped
 
 ROOT = Path(__file__).parents[3]
@@ -446,3 +448,24 @@ def test_a_page_costs_the_same_steps_however_long_the_log_is(log: SqliteLog) -> 
     log.commit()
     after = [steps(query) for query in QUERIES]
     assert all(now <= then + 1 for now, then in zip(after, before, strict=True)), (before, after)
+
+
+def test_what_stands_at_a_position_that_is_out_of_date_is_left_alone(path: Path) -> None:
+    writer = identity(1)
+    good = memory_record("good", seq=1, writer=writer)
+    strange = [
+        Record.composed(
+            writer,
+            replace(good.header, seq=2, previous=good.id, body_hash=body_hash(body)),
+            body,
+        )
+        for body in (b"\xff", cbor2.dumps([1]))
+    ]
+    for each in strange:
+        with closing(SqliteLog(path)) as log:
+            log.stage([good, each])
+            log.commit()
+            assert log.memories_with({good.id: 2}) == {good.id: from_record(good)}
+            assert log.memories_with({each.id: 2}) == {}
+            assert log.damaged == 0, "its author wrote nonsense; the disk did not"
+        path.unlink()
